@@ -1,0 +1,20 @@
+# The server that SERVER=docker runs on: PostgreSQL 17 with pg_cron, and libfaketime to move its clock.
+FROM debian:trixie-slim
+
+RUN apt-get update \
+  && apt-get install --yes --no-install-recommends libfaketime postgresql-17 postgresql-17-cron \
+  && rm -rf /var/lib/apt/lists/*
+
+USER postgres
+ENV PATH=/usr/lib/postgresql/17/bin:$PATH PGDATA=/var/lib/postgresql/throwaway
+EXPOSE 5432
+HEALTHCHECK --interval=1s --timeout=5s --retries=60 CMD pg_isready --quiet --host=127.0.0.1
+
+# PGPASSWORD is given at run time. The server lives as long as its standard input is open, so it ends
+# with whoever started it, however that one ended.
+CMD ["bash", "-euc", "\
+  initdb --username=postgres --auth=scram-sha-256 --pwfile=<(echo \"$PGPASSWORD\") >/dev/null; \
+  echo 'host all all all scram-sha-256' >>$PGDATA/pg_hba.conf; \
+  postgres -c listen_addresses='*' -c shared_preload_libraries=pg_cron -c cron.database_name=postgres \
+    -c cron.use_background_workers=on >$PGDATA/server.log 2>&1 <&- & \
+  cat >/dev/null; kill -INT $!; wait"]

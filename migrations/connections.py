@@ -1,0 +1,52 @@
+"""Connections to PostgreSQL: libpq's own strings and variables, always psycopg 3."""
+
+import logging
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from alembic.util import CommandError
+
+SESSION_SETTINGS = (
+    # nothing planted in another schema is found by name
+    "set search_path = pg_catalog, pg_temp",
+    # a lock that a busy table does not yield is an error, not a queue for everybody else
+    "set lock_timeout = '4s'",
+)
+
+LOCK = "select pg_try_advisory_lock(hashtext('class_activation'), hashtext('alembic'))"
+LOCK_WAIT_SECONDS = 600
+
+log = logging.getLogger("alembic.class_activation")
+
+
+def connect(url: str) -> psycopg.Connection:
+    """Connect to URL (or, if that is empty, where libpq's PG* variables point)."""
+    connection = psycopg.connect(re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url), autocommit=True)
+    for setting in SESSION_SETTINGS:
+        connection.execute(setting)
+    connection.autocommit = False
+    return connection
+
+
+@contextmanager
+def only_deployer(url: str) -> Iterator[psycopg.Connection]:
+    """Yield a connection that keeps every other deployer out while it is open.
+
+    It polls, because a waiting pg_advisory_lock() would hold a snapshot, for which the other
+    deployer's "create index concurrently" waits.
+    """
+    with connect(url) as guard:
+        guard.autocommit = True
+        deadline = time.monotonic() + LOCK_WAIT_SECONDS
+        while not guard.execute(LOCK).fetchone()[0]:
+            if time.monotonic() > deadline:
+                raise CommandError(
+                    f"another deployment has been at work for {LOCK_WAIT_SECONDS} s: look for it in "
+                    "pg_locks (locktype 'advisory'), then repeat"
+                )
+            log.info("Waiting for another deployment to end")
+            time.sleep(1)
+        yield guard

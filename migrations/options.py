@@ -1,0 +1,42 @@
+"""The options that a deployer passes with -x; the README documents them."""
+
+import os
+from dataclasses import dataclass
+
+from alembic import context
+from alembic.util import CommandError
+
+OFF = "off"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to connect to and how to schedule the job."""
+
+    url: str
+    """libpq connection string of the platform's database; empty: libpq's PG* variables."""
+
+    schedule: str = "*/15 * * * *"
+    """cron expression in GMT, or OFF to install without pg_cron."""
+
+    cron_url: str | None = None
+    """Connection string of pg_cron's database, where that is another one."""
+
+    @property
+    def schedules_here(self) -> bool:
+        """Whether the job is to be scheduled in the platform's own database."""
+        return self.schedule != OFF and self.cron_url is None
+
+    @property
+    def schedules_elsewhere(self) -> bool:
+        """Whether the job is to be scheduled over cron_url."""
+        return self.schedule != OFF and self.cron_url is not None
+
+
+def read_options() -> Options:
+    """Read the -x options of this command; an unknown one is refused, not ignored."""
+    given = context.get_x_argument(as_dictionary=True)
+    known = Options.__dataclass_fields__
+    if unknown := given.keys() - known:
+        raise CommandError(f"unknown option -x {', '.join(sorted(unknown))}: there are {', '.join(known)}")
+    return Options(**{"url": os.environ.get("DATABASE_URL", ""), **given})

@@ -1,0 +1,49 @@
+-- The rule applied to the rows: every Scheduled, live class that may be due anywhere on earth.
+-- The planner believes that a tenth of all classes is due, or without statistics that hardly any
+-- class has a null deleted_at; the settings, num_nulls and offset 0 keep it on class_activation_due_idx
+-- and ask for facilities and zones only of what that index finds.
+create function class_activation.scheduled_classes(
+  p_as_of timestamptz,
+  p_not_before time,
+  p_class_ids integer[] default null
+)
+returns table (
+  class_id integer,
+  facility_id integer,
+  due boolean,
+  due_at timestamptz,
+  problem_sqlstate text,
+  problem_message text
+)
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+set jit = off
+as $function$
+begin
+  return query
+  select c.id, c.facility_id, r.due, r.due_at, r.problem_sqlstate, r.problem_message
+  from public.program_classes c
+  cross join lateral (
+    select f.timezone
+    from public.facilities f
+    where f.id = c.facility_id
+      and f.deleted_at is null
+    offset 0
+  ) f
+  cross join lateral class_activation.rule(c.start_dt, f.timezone, p_as_of, p_not_before) r
+  where c.status = 'Scheduled'
+    and num_nulls(c.archived_at, c.deleted_at) = 2
+    -- no zone is more than 14 hours ahead of UTC
+    and c.start_dt <= (p_as_of at time zone 'UTC' + interval '14 hours' - p_not_before)::date
+    and (p_class_ids is null or c.id = any (p_class_ids));
+end;
+$function$;
+
+revoke execute on function class_activation.scheduled_classes(timestamptz, time, integer[]) from public;
+
+comment on function class_activation.scheduled_classes(timestamptz, time, integer[]) is
+'The Scheduled, not archived, not deleted classes of live facilities (of p_class_ids, or all) whose
+start has come somewhere on earth at p_as_of, each with what class_activation.rule says of it.';
