@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import psycopg
 from alembic.util import CommandError
+from sqlalchemy.exc import DBAPIError
 
 SESSION_SETTINGS = (
     # nothing planted in another schema is found by name
@@ -18,6 +19,10 @@ SESSION_SETTINGS = (
 
 LOCK = "select pg_try_advisory_lock(hashtext('class_activation'), hashtext('alembic'))"
 LOCK_WAIT_SECONDS = 600
+
+HINTS = {
+    psycopg.errors.LockNotAvailable: "Somebody else is at work on the table. Nothing is half done: repeat the command.",
+}
 
 log = logging.getLogger("alembic.class_activation")
 
@@ -50,3 +55,19 @@ def only_deployer(url: str) -> Iterator[psycopg.Connection]:
             log.info("Waiting for another deployment to end")
             time.sleep(1)
         yield guard
+
+
+@contextmanager
+def told_plainly() -> Iterator[None]:
+    """Turn an error of the server into what a deployer can act on: message, detail, hint, no traceback."""
+    try:
+        yield
+    except (psycopg.Error, DBAPIError) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        said = cause.diag
+        lines = [f"{said.message_primary or cause} (SQLSTATE {said.sqlstate})" if said.sqlstate else str(cause)]
+        if said.message_detail:
+            lines.append(f"DETAIL: {said.message_detail}")
+        if hint := said.message_hint or HINTS.get(type(cause)):
+            lines.append(f"HINT: {hint}")
+        raise CommandError("\n".join(lines)) from error

@@ -12,9 +12,12 @@ from alembic import context
 from sqlalchemy import Connection, Table, create_engine, event, text
 from sqlalchemy.pool import NullPool
 
-from migrations.connections import SESSION_SETTINGS, connect, only_deployer
+from migrations.connections import SESSION_SETTINGS, connect, only_deployer, told_plainly
 from migrations.options import read_options
 from migrations.sql_files import read, statement
+
+if context.config.config_file_name is not None:
+    fileConfig(context.config.config_file_name, disable_existing_loggers=False)
 
 options = read_options()
 
@@ -37,7 +40,9 @@ def prepare(_target: Table, connection: Connection, **_kw: Any) -> None:
 
 def run_offline() -> None:
     """Write the SQL script: upgrade --sql."""
-    context.configure(dialect_name="postgresql", dialect_opts={"paramstyle": "named"}, **configuration)
+    context.configure(
+        dialect_name="postgresql", dialect_opts={"paramstyle": "named"}, literal_binds=True, **configuration
+    )
     script = context.get_context().impl
     script.static_output("\\set ON_ERROR_STOP on")
     for setting in SESSION_SETTINGS:
@@ -50,7 +55,7 @@ def run_offline() -> None:
 def run_online() -> None:
     """Migrate the database, one deployer at a time."""
     engine = create_engine("postgresql+psycopg://", creator=lambda: connect(options.url), poolclass=NullPool)
-    with only_deployer(options.url) as guard, engine.connect() as connection:
+    with told_plainly(), only_deployer(options.url) as guard, engine.connect() as connection:
         context.configure(connection=connection, **configuration)
         try:
             with context.begin_transaction():
@@ -60,9 +65,6 @@ def run_online() -> None:
             if not context.get_context().opts.get("dont_mutate"):
                 guard.execute(read("drop_schema_at_base_v1"))
 
-
-if context.config.config_file_name is not None:
-    fileConfig(context.config.config_file_name, disable_existing_loggers=False)
 
 if context.is_offline_mode():
     run_offline()

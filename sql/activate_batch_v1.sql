@@ -68,7 +68,12 @@ begin
     left join counted n on n.class_id = d.class_id
     where d.held
   ), solved as (
-    delete from class_activation.problems p where p.class_id = any (v_held)
+    delete from class_activation.problems p
+    where p.class_id = any (v_held)
+      or (
+        p.class_id = any (p_class_ids)
+        and not exists (select from public.program_classes c where c.id = p.class_id)
+      )
   )
   select
     count(*) filter (where d.held),

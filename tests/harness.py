@@ -1,0 +1,161 @@
+"""What the tests and the demo have in common: a database with the platform in it, and Alembic."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.rows import namedtuple_row
+
+ROOT = Path(__file__).parent.parent
+BATCH_USER = 99999
+
+
+class Database:
+    """A database by name, with one connection in autocommit mode, and rows of the platform to put into it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._connections: list[psycopg.Connection] = []
+        self.connection = self.connect()
+
+    def connect(self, **kwargs: Any) -> psycopg.Connection:
+        """Open another session; it ends with the test."""
+        connection = psycopg.connect(
+            dbname=self.name, row_factory=namedtuple_row, **{"autocommit": True, **kwargs}
+        )
+        self._connections.append(connection)
+        return connection
+
+    def close(self) -> None:
+        """Close every session."""
+        for connection in self._connections:
+            connection.close()
+
+    def execute(self, sql: str, *params: Any) -> psycopg.Cursor:
+        """Run a statement."""
+        return self.connection.execute(sql, params or None)
+
+    def rows(self, sql: str, *params: Any) -> list[Any]:
+        """Return all rows of a query."""
+        return self.execute(sql, *params).fetchall()
+
+    def row(self, sql: str, *params: Any) -> Any:
+        """Return the only row of a query."""
+        (row,) = self.rows(sql, *params)
+        return row
+
+    def value(self, sql: str, *params: Any) -> Any:
+        """Return the only value of a query."""
+        (value,) = self.row(sql, *params)
+        return value
+
+    def catalog(self) -> dict[tuple[str, str], str]:
+        """Return the definition of everything that is installed, by kind and name."""
+        rows = self.rows((ROOT / "tests/catalog.sql").read_text())
+        return {(row.kind, row.name): row.definition for row in rows}
+
+    def load_platform(self) -> None:
+        """Create the platform's tables."""
+        self.execute((ROOT / "tests/platform.sql").read_text())
+
+    def insert(self, table: str, **columns: Any) -> int:
+        """Insert a row of the platform and return its id."""
+        names, marks = ", ".join(columns), ", ".join(["%s"] * len(columns))
+        return self.value(
+            f"insert into public.{table} ({names}) values ({marks}) returning id",  # noqa: S608
+            *columns.values(),
+        )
+
+    def facility(self, timezone: str = "America/Chicago", **columns: Any) -> int:
+        """Insert a facility."""
+        return self.insert("facilities", **{"name": f"Facility in {timezone}", "timezone": timezone, **columns})
+
+    def resident(self) -> int:
+        """Insert a user who can be enrolled."""
+        return self.insert(
+            "users", username="resident", name_first="R", name_last="R", email="r@example.org", role="student"
+        )
+
+    def program(self) -> int:
+        """Insert a program."""
+        return self.insert("programs", name="Program")
+
+    def class_(self, facility_id: int | None = None, start_dt: date | str = "2026-03-02", **columns: Any) -> int:
+        """Insert a class, Scheduled unless said otherwise."""
+        return self.insert(
+            "program_classes",
+            **{
+                "program_id": columns.pop("program_id", None) or self.program(),
+                "facility_id": facility_id or self.facility(),
+                "name": f"Class of {start_dt}",
+                "start_dt": start_dt,
+                "status": "Scheduled",
+                **columns,
+            },
+        )
+
+    def enrollment(self, class_id: int, **columns: Any) -> int:
+        """Enroll somebody, Enrolled and without enrolled_at unless said otherwise."""
+        return self.insert(
+            "program_class_enrollments",
+            **{
+                "class_id": class_id,
+                "user_id": columns.pop("user_id", None) or self.resident(),
+                "enrollment_status": "Enrolled",
+                **columns,
+            },
+        )
+
+    def run(self, as_of: str | None = None, not_before: str | None = None, max_classes: int | None = None) -> list[Any]:
+        """Call the job, with the arguments that are given, and return what it activated."""
+        given = {"p_as_of": as_of, "p_not_before": not_before, "p_max_classes": max_classes}
+        given = {name: value for name, value in given.items() if value is not None}
+        arguments = ", ".join(f"{name} => %s" for name in given)
+        return self.rows(f"select * from public.activate_scheduled_classes({arguments})", *given.values())  # noqa: S608
+
+    def last_run(self) -> Any:
+        """Return the newest row of class_activation.runs."""
+        return self.row("select * from class_activation.runs order by id desc limit 1")
+
+    def status(self, class_id: int) -> str:
+        """Return the status of a class."""
+        return self.value("select status::text from public.program_classes where id = %s", class_id)
+
+    def enrolled_at(self, enrollment_id: int) -> Any:
+        """Return the enrolled_at of an enrollment."""
+        return self.value("select enrolled_at from public.program_class_enrollments where id = %s", enrollment_id)
+
+
+def alembic(*arguments: str, database: str, x: Sequence[str] = (), env: dict[str, str] | None = None) -> Any:
+    """Run the alembic command as a deployer does and return the finished process."""
+    options = [part for option in x for part in ("-x", option)]
+    return subprocess.run(
+        [sys.executable, "-m", "alembic", *options, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PGDATABASE": database, **(env or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def deploy(*arguments: str, database: str, x: Sequence[str] = ()) -> str:
+    """Run the alembic command, which must succeed, and return its standard output."""
+    process = alembic(*arguments, database=database, x=x)
+    assert process.returncode == 0, process.stderr
+    return process.stdout
+
+
+def wait_until(condition: Callable[[], Any], timeout: float = 30) -> Any:
+    """Await a condition of the server and return its value."""
+    deadline = time.monotonic() + timeout
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "the condition did not come true"
+        time.sleep(0.02)
+    return value

@@ -1,0 +1,322 @@
+"""What a run writes, what it returns, what it remembers, and what it refuses."""
+
+import json
+from datetime import datetime, timedelta, timezone
+
+import psycopg
+import pytest
+from harness import BATCH_USER, Database
+
+AS_OF = "2026-03-02 12:00Z"
+INSTANT = datetime(2026, 3, 2, 12, tzinfo=timezone.utc)
+
+
+def test_the_class_and_its_enrollments_get_what_the_application_would_write(db: Database) -> None:
+    class_id = db.class_()
+    enrollment = db.enrollment(class_id)
+
+    with db.connection.transaction():
+        now = db.value("select now()")
+        db.run(AS_OF)
+
+    after = db.row("select * from public.program_classes where id = %s", class_id)
+    assert (after.status, after.updated_at, after.update_user_id) == ("Active", now, BATCH_USER)
+    after = db.row("select * from public.program_class_enrollments where id = %s", enrollment)
+    assert (after.enrolled_at, after.updated_at, after.update_user_id) == (INSTANT, now, BATCH_USER)
+
+
+def test_no_other_column_changes(db: Database) -> None:
+    class_id = db.class_(capacity=12, description="d", credit_hours=3, end_dt="2026-06-01", create_user_id=7)
+    enrollment = db.enrollment(class_id, change_reason="r")
+    tables = {"program_classes": class_id, "program_class_enrollments": enrollment}
+    written = {"status", "enrolled_at", "updated_at", "update_user_id"}
+
+    def others() -> dict[str, dict[str, object]]:
+        rows = {name: db.row(f"select * from public.{name} where id = {id_}") for name, id_ in tables.items()}  # noqa: S608
+        return {name: {k: v for k, v in row._asdict().items() if k not in written} for name, row in rows.items()}
+
+    before = others()
+    db.run(AS_OF)
+    assert others() == before
+
+
+def test_each_class_is_written_once_so_that_it_has_one_history_row(db: Database) -> None:
+    class_id = db.class_()
+    db.enrollment(class_id)
+
+    db.run(AS_OF)
+    db.run(AS_OF)
+
+    history = db.row("select * from public.program_classes_history")
+    assert history.parent_ref_id == class_id
+    assert (history.before_update["status"], history.after_update["status"]) == ("Scheduled", "Active")
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"enrollment_status": "Cancelled"},
+        {"enrollment_status": "Completed"},
+        {"enrollment_status": "Incomplete: Withdrawn"},
+        {"enrollment_status": "Incomplete: Transfered"},
+        {"enrollment_status": "enrolled"},
+        {"enrollment_status": None},
+        {"enrolled_at": "2026-01-05 09:00Z"},
+        {"deleted_at": "2026-01-05 09:00Z"},
+    ],
+    ids=str,
+)
+def test_an_enrollment_that_does_not_wait_for_its_date_stays_as_it_is(db: Database, columns: dict[str, str]) -> None:
+    class_id = db.class_()
+    enrollment = db.enrollment(class_id, **columns)
+    before = db.row("select * from public.program_class_enrollments where id = %s", enrollment)
+
+    (activated,) = db.run(AS_OF)
+
+    assert activated.enrollments_backfilled == 0
+    assert db.row("select * from public.program_class_enrollments where id = %s", enrollment) == before
+
+
+def test_it_returns_one_row_for_each_class_earliest_due_first(db: Database) -> None:
+    chicago, denver = db.facility("America/Chicago"), db.facility("America/Denver")
+    later = db.class_(denver, "2026-03-02", name="Welding")
+    earlier = db.class_(chicago, "2026-03-02", name="Reading")
+    for _ in range(3):
+        db.enrollment(later)
+
+    rows = db.run("2026-03-02 12:00Z", "05:00")
+
+    assert [row._asdict() for row in rows] == [
+        {
+            "class_id": class_id,
+            "facility_id": facility,
+            "class_name": name,
+            "start_dt": datetime(2026, 3, 2).date(),
+            "due_at": due_at,
+            "enrollments_backfilled": enrollments,
+        }
+        for class_id, facility, name, due_at, enrollments in [
+            (earlier, chicago, "Reading", INSTANT - timedelta(hours=1), 0),
+            (later, denver, "Welding", INSTANT, 3),
+        ]
+    ]
+    assert db.run("2026-03-02 12:00Z", "05:00") == []
+
+
+def test_max_classes_takes_the_earliest_due(db: Database) -> None:
+    facility = db.facility()
+    third, first, second = (db.class_(facility, day) for day in ("2026-02-03", "2026-02-01", "2026-02-02"))
+
+    assert [row.class_id for row in db.run(AS_OF, max_classes=2)] == [first, second]
+    assert db.status(third) == "Scheduled"
+    assert [row.class_id for row in db.run(AS_OF, max_classes=2)] == [third]
+
+
+def test_a_run_and_its_activations_are_remembered(db: Database) -> None:
+    class_id = db.class_()
+    db.enrollment(class_id)
+    with db.connection.transaction():
+        now = db.value("select now()")
+        (activated,) = db.run(AS_OF, "05:00")
+
+    run = db.row("select * from class_activation.runs")
+    assert run.started_at <= run.finished_at
+    assert (run.as_of, str(run.not_before)) == (INSTANT, "05:00:00")
+    assert run.called_by == db.value("select session_user")
+    assert (run.classes_activated, run.enrollments_backfilled) == (1, 1)
+    assert (run.classes_failed, run.classes_skipped) == (0, 0)
+    assert db.row("select * from class_activation.activations")._asdict() == {
+        "run_id": run.id,
+        "class_id": class_id,
+        "facility_id": activated.facility_id,
+        "due_at": activated.due_at,
+        "activated_at": now,
+        "enrollments_backfilled": 1,
+    }
+
+
+def test_a_run_with_nothing_to_do_is_remembered_too(db: Database) -> None:
+    assert db.run() == []
+    assert db.last_run().classes_activated == 0
+
+
+def test_runs_older_than_90_days_are_removed_and_activations_are_kept(db: Database) -> None:
+    db.class_()
+    db.run(AS_OF)
+    for days in (89, 91):
+        db.execute(
+            "insert into class_activation.runs (started_at, as_of, not_before, called_by)"
+            " select now() - make_interval(days => %s), now(), '05:00', 'somebody'",
+            days,
+        )
+    db.execute("update class_activation.activations set activated_at = now() - interval '10 years'")
+
+    db.run()
+
+    oldest = db.value("select min(started_at) from class_activation.runs")
+    assert timedelta(days=88) < datetime.now(timezone.utc) - oldest < timedelta(days=90)
+    assert db.value("select count(*) from class_activation.activations") == 1
+
+
+def test_a_run_that_did_something_notifies_and_an_idle_one_does_not(db: Database) -> None:
+    listener = db.connect()
+    listener.execute("listen class_activation")
+    class_id = db.class_()
+    db.enrollment(class_id)
+
+    db.run()
+    db.run()
+
+    (notification,) = listener.notifies(timeout=1)
+    assert json.loads(notification.payload) == {
+        "run_id": db.value("select min(id) from class_activation.runs"),
+        "classes_activated": 1,
+        "enrollments_backfilled": 1,
+        "classes_failed": 0,
+    }
+
+
+def test_an_enrollment_that_slipped_in_is_backfilled_by_the_next_run(db: Database) -> None:
+    class_id = db.class_()
+    db.run(AS_OF)
+    late = db.enrollment(class_id)
+    withdrawn = db.enrollment(class_id, enrollment_status="Incomplete: Withdrawn")
+
+    assert db.run() == []
+
+    assert db.enrolled_at(late) is not None
+    assert db.enrolled_at(withdrawn) is None
+    assert db.last_run().enrollments_backfilled == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "update class_activation.activations set activated_at = now() - interval '25 hours'",
+        "update public.program_classes set status = 'Paused'",
+        "update public.program_classes set deleted_at = now()",
+        # Active, but not by the job
+        "delete from class_activation.activations",
+    ],
+)
+def test_no_other_active_class_is_ever_touched(db: Database, change: str) -> None:
+    class_id = db.class_()
+    db.run(AS_OF)
+    late = db.enrollment(class_id)
+    db.execute(change)
+
+    db.run()
+
+    assert db.enrolled_at(late) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "value"),
+    [
+        ("p_as_of => null", "null"),
+        ("p_as_of => 'infinity'", "infinity"),
+        ("p_as_of => '2999-01-01 00:00Z'", "2999-01-01 00:00:00"),
+        ("p_not_before => null", "null"),
+        ("p_max_classes => 0", "0"),
+        ("p_max_classes => -5", "-5"),
+    ],
+)
+def test_bad_input_is_refused_with_the_value_and_a_hint(db: Database, arguments: str, value: str) -> None:
+    class_id = db.class_()
+
+    with pytest.raises(psycopg.errors.InvalidParameterValue) as error:
+        db.execute(f"select public.activate_scheduled_classes({arguments})")  # noqa: S608
+
+    assert value in error.value.diag.message_primary
+    assert arguments.split()[0] in error.value.diag.message_hint
+    assert db.status(class_id) == "Scheduled"
+    assert db.rows("select * from class_activation.runs") == []
+
+
+@pytest.mark.parametrize("absence", ["username = 'somebody_else'", "deleted_at = now()"])
+def test_without_the_batch_user_nothing_happens_and_the_hint_brings_it_back(db: Database, absence: str) -> None:
+    class_id = db.class_()
+    db.execute(f"update public.users set {absence} where id = {BATCH_USER}")  # noqa: S608
+
+    with pytest.raises(psycopg.errors.NoDataFound, match="system_batch") as error:
+        db.run(AS_OF)
+
+    assert db.status(class_id) == "Scheduled"
+    insert = error.value.diag.message_hint.split("create it: ")[1]
+    db.execute(insert.rstrip("."))
+    db.run(AS_OF)
+    author = db.value("select update_user_id from public.program_classes where id = %s", class_id)
+    assert author == db.value("select max(id) from public.users where username = 'system_batch' and deleted_at is null")
+
+
+def test_the_oldest_of_several_batch_users_is_the_author(db: Database) -> None:
+    columns = {"username": "system_batch", "name_first": "", "name_last": "", "email": "", "role": "student"}
+    oldest = db.insert("users", id=3, **columns)
+    db.insert("users", id=2, deleted_at="2026-01-01 00:00Z", **columns)
+    class_id = db.class_()
+
+    db.run(AS_OF)
+
+    assert db.value("select update_user_id from public.program_classes where id = %s", class_id) == oldest
+
+
+def test_a_read_only_server_gives_postgresqls_own_error(db: Database) -> None:
+    class_id = db.class_()
+    db.execute("set default_transaction_read_only = on")
+
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        db.run(AS_OF)
+
+    assert db.status(class_id) == "Scheduled"
+
+
+def test_a_backlog_of_several_batches_is_worked_off_in_one_call(db: Database) -> None:
+    facility, program = db.facility(), db.program()
+    db.execute(
+        "insert into public.program_classes (program_id, facility_id, name, start_dt, status)"
+        " select %s, %s, 'Class', '2026-02-01', 'Scheduled' from generate_series(1, 2345)",
+        program,
+        facility,
+    )
+
+    assert len(db.run(AS_OF, max_classes=1500)) == 1500
+    assert len(db.run(AS_OF)) == 845
+    assert db.value("select count(*) from public.program_classes_history") == 2345
+
+
+@pytest.mark.parametrize("statistics", ["with", "without"])
+def test_a_run_reads_what_is_due_and_not_what_is_stored(db: Database, statistics: str) -> None:
+    facility, program = db.facility(), db.program()
+    # a fifth of all classes is Scheduled: an index that the planner would rather not use
+    db.execute(
+        "insert into public.program_classes (program_id, facility_id, start_dt, status)"
+        " select %s, %s, date '2020-01-01' + i %% 4000,"
+        " (case when i %% 5 = 0 then 'Scheduled' else 'Completed' end)::public.class_status"
+        " from generate_series(1, 20000) i",
+        program,
+        facility,
+    )
+    db.execute("update public.program_classes set start_dt = start_dt + 4000 where status = 'Scheduled'")
+    due = [db.class_(facility, program_id=program) for _ in range(3)]
+    user = db.resident()
+    db.execute(
+        "insert into public.program_class_enrollments (class_id, user_id, enrollment_status)"
+        " select c.id, %s, 'Enrolled' from public.program_classes c where c.status = 'Completed'",
+        user,
+    )
+    db.enrollment(due[0])
+    if statistics == "with":
+        db.execute("vacuum analyze")
+
+    # a new session, because one's own counters include what it has not reported yet
+    db.connection = db.connect()
+    with db.connection.transaction():
+        assert len(db.run(AS_OF)) == 3
+        read = db.row(
+            "select sum(seq_tup_read)::int as whole_tables, sum(idx_tup_fetch)::int as by_index"
+            " from pg_stat_xact_user_tables"
+            " where relname in ('program_classes', 'program_class_enrollments')"
+        )
+
+    assert read.whole_tables == 0
+    assert read.by_index < 50

@@ -1,0 +1,349 @@
+"""Installing, removing, and everything that can get into the way of either."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+import pytest
+from harness import ROOT, Database, alembic, deploy
+from psycopg.conninfo import make_conninfo
+
+OFF = ["schedule=off"]
+INDEX = "class_activation_due_idx"
+
+
+def url(database: str, **parts: str) -> str:
+    """Return a postgresql:// URL of a database on the server of the PG* variables."""
+    user = parts.get("user", os.environ.get("PGUSER", "postgres"))
+    password = parts.get("password", os.environ.get("PGPASSWORD", ""))
+    host, port = os.environ.get("PGHOST", "localhost"), os.environ.get("PGPORT", "5432")
+    return f"postgresql://{quote(user, safe='')}:{quote(password, safe='')}@{host}:{port}/{database}"
+
+
+def own_platform(platform: Database, role: str) -> None:
+    """Make ROLE the owner of the platform and give it what installing needs, and no more."""
+    platform.execute(f"grant create on database {platform.name} to {role}")
+    platform.execute(f"grant create, usage on schema public to {role}")
+    for relation in platform.rows("select oid::regclass::text as name from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'"):
+        platform.execute(f"alter table {relation.name} owner to {role}")
+
+
+def installed_objects(database: Database) -> dict[str, str]:
+    """Return the owner of each object that is ours."""
+    rows = database.rows(
+        """
+        select nspname::text as name, nspowner::regrole::text as owner from pg_namespace where nspname = 'class_activation'
+        union all
+        select oid::regclass::text, relowner::regrole::text from pg_class
+        where relnamespace = 'class_activation'::regnamespace or relname = 'class_activation_due_idx'
+        union all
+        select oid::regprocedure::text, proowner::regrole::text from pg_proc
+        where pronamespace = 'class_activation'::regnamespace or proname = 'activate_scheduled_classes'
+        """
+    )
+    return {row.name: row.owner for row in rows}
+
+
+def test_down_leaves_the_platform_exactly_as_it_was_and_up_again_gives_the_same(platform: Database) -> None:
+    bare = platform.catalog()
+    deploy("upgrade", "head", database=platform.name, x=OFF)
+    installed = platform.catalog()
+    platform.class_()
+    platform.run()
+
+    deploy("downgrade", "base", database=platform.name, x=OFF)
+    assert platform.catalog() == bare
+
+    deploy("upgrade", "head", database=platform.name, x=OFF)
+    assert platform.catalog() == installed
+
+
+def test_each_revision_undoes_precisely_what_it_did(platform: Database) -> None:
+    revisions = ["base", "0001", "0002", "0003", "0004"]
+    deploy("upgrade", "0001", database=platform.name, x=OFF)
+    for lower, upper in zip(revisions[1:], revisions[2:], strict=False):
+        before = platform.catalog()
+        deploy("upgrade", upper, database=platform.name, x=OFF)
+        deploy("downgrade", lower, database=platform.name, x=OFF)
+        assert platform.catalog() == before, upper
+        deploy("upgrade", upper, database=platform.name, x=OFF)
+
+
+def test_a_script_leaves_the_same_catalog_as_an_online_install(platform: Database, db: Database, tmp_path: Path) -> None:
+    bare = platform.catalog()
+
+    psql(platform, tmp_path, deploy("upgrade", "head", "--sql", database="nowhere", x=OFF))
+    assert platform.catalog() == db.catalog()
+
+    psql(platform, tmp_path, deploy("downgrade", "head:base", "--sql", database="nowhere", x=OFF))
+    assert platform.catalog() == bare
+
+
+def psql(database: Database, tmp_path: Path, script: str) -> subprocess.CompletedProcess:
+    """Run a script as a DBA does."""
+    process = subprocess.run(
+        ["psql", "--no-psqlrc", "--quiet"],  # noqa: S607
+        input=script,
+        env={**os.environ, "PGDATABASE": database.name},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    return process
+
+
+def test_function_bodies_are_stored_byte_for_byte(db: Database) -> None:
+    bodies = {
+        re.search(r"create function (?:\w+\.)?(\w+)", sql)[1]: sql.split("$function$")[1]
+        for sql in (path.read_text() for path in (ROOT / "sql").glob("*.sql"))
+        if "$function$" in sql
+    }
+    stored = db.rows(
+        "select proname, prosrc from pg_proc"
+        " where pronamespace = 'class_activation'::regnamespace or proname = 'activate_scheduled_classes'"
+    )
+    assert {row.proname: row.prosrc for row in stored} == bodies
+
+
+def test_functions_are_closed_pinned_and_documented(db: Database) -> None:
+    functions = db.rows(
+        """
+        select oid::regprocedure::text as name, proacl::text as acl, proconfig as settings, prosecdef as definer,
+          obj_description(oid, 'pg_proc') as comment
+        from pg_proc
+        where pronamespace = 'class_activation'::regnamespace or proname = 'activate_scheduled_classes'
+        """
+    )
+    for function in functions:
+        assert re.fullmatch(r"\{\w+=X/\w+\}", function.acl), f"{function.name}: somebody else may execute it"
+        assert "search_path=pg_catalog, pg_temp" in function.settings, function.name
+        assert function.comment, function.name
+    assert [function.name.split("(")[0] for function in functions if function.definer] == [
+        "activate_scheduled_classes"
+    ]
+
+
+def test_tables_are_documented_and_closed(db: Database) -> None:
+    tables = db.rows(
+        "select relname, relacl, obj_description(oid, 'pg_class') as comment from pg_class"
+        " where relnamespace = 'class_activation'::regnamespace and relkind = 'r' and relname <> 'alembic_version'"
+    )
+    assert len(tables) == 3
+    for table in tables:
+        assert table.relacl is None
+        assert table.comment
+
+
+def test_the_wrong_database_is_refused_with_all_that_is_missing_and_nothing_is_left(
+    server: Database, platform: Database
+) -> None:
+    platform.execute("drop table public.program_class_enrollments cascade")
+    platform.execute("alter table public.facilities drop column timezone")
+    platform.execute("alter table public.program_classes alter start_dt type timestamp")
+    platform.execute("alter table public.program_classes alter status type text")
+    platform.execute("drop type public.class_status")
+    platform.execute("create type public.class_status as enum ('Planned', 'Active')")
+    platform.execute(
+        "alter table public.program_classes alter status type public.class_status using 'Active'::public.class_status"
+    )
+    before = platform.catalog()
+
+    process = alembic("upgrade", "head", database=platform.name, x=OFF)
+
+    assert process.returncode != 0
+    for missing in (
+        "table public.program_class_enrollments",
+        "column public.facilities.timezone",
+        "column public.program_classes.start_dt of another type than timestamp without time zone",
+        "label 'Scheduled' of type public.class_status",
+        "Is this the database of the platform?",
+    ):
+        assert missing in process.stderr
+    assert "'Active' of" not in process.stderr
+    assert platform.catalog() == before
+
+
+def test_a_name_that_somebody_else_has_taken_is_refused(platform: Database) -> None:
+    platform.execute("create function public.activate_scheduled_classes() returns int language sql as 'select 1'")
+    before = platform.catalog()
+
+    process = alembic("upgrade", "head", database=platform.name, x=OFF)
+
+    assert process.returncode != 0
+    assert "function public.activate_scheduled_classes()" in process.stderr
+    assert platform.catalog() == before
+
+
+def test_looking_at_the_revision_changes_nothing(platform: Database) -> None:
+    before = platform.catalog()
+
+    deploy("current", database=platform.name)
+    deploy("history", database=platform.name)
+
+    assert platform.catalog() == before
+
+
+def test_two_deployers_at_once_both_end_well(platform: Database) -> None:
+    command = ["-x", "schedule=off", "upgrade", "head"]
+    deployers = [
+        subprocess.Popen(
+            [os.sys.executable, "-m", "alembic", *command],
+            cwd=ROOT,
+            env={**os.environ, "PGDATABASE": platform.name},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+
+    said = [deployer.communicate()[1] for deployer in deployers]
+
+    assert [deployer.returncode for deployer in deployers] == [0, 0, 0], said
+    assert platform.value("select count(*) from class_activation.alembic_version") == 1
+    assert sum("Running upgrade  -> 0001" in text for text in said) == 1
+
+
+@pytest.mark.parametrize(
+    "at_work",
+    [
+        "lock table public.program_classes in access exclusive mode",
+        # the build begins, waits for this transaction, gives up, and leaves an invalid index
+        "update public.program_classes set capacity = 1",
+    ],
+)
+def test_a_busy_table_makes_the_deployment_fail_cleanly_and_repeating_it_ends_well(
+    platform: Database, db: Database, at_work: str
+) -> None:
+    editor = platform.connect(autocommit=False)
+    editor.execute(at_work)
+
+    process = alembic("upgrade", "head", database=platform.name, x=OFF)
+
+    assert process.returncode != 0
+    assert "repeat the command" in process.stderr
+    assert "Traceback" not in process.stderr
+    editor.rollback()
+    deploy("upgrade", "head", database=platform.name, x=OFF)
+    assert platform.catalog() == db.catalog()
+
+
+def test_a_plain_owner_of_the_tables_can_install_and_remove_it(platform: Database, role: str) -> None:
+    own_platform(platform, role)
+    bare = platform.catalog()
+    as_role = [f"url={url(platform.name, user=role, password='secret')}", *OFF]
+
+    deploy("upgrade", "head", database="nowhere", x=as_role)
+
+    assert set(installed_objects(platform).values()) == {role}
+    class_id = platform.class_()
+    assert [row.class_id for row in platform.run()] == [class_id]
+    deploy("downgrade", "base", database="nowhere", x=as_role)
+    assert platform.catalog() == bare
+
+
+def test_whoever_installs_it_the_owner_of_the_tables_owns_it(platform: Database, role: str) -> None:
+    own_platform(platform, role)
+
+    deploy("upgrade", "head", database=platform.name, x=OFF)
+
+    assert set(installed_objects(platform).values()) == {role}
+    assert "class_activation.alembic_version" in installed_objects(platform)
+
+
+def test_rights_that_are_missing_are_named(platform: Database, role: str) -> None:
+    own_platform(platform, role)
+    platform.execute(f"revoke create on database {platform.name} from {role}")
+    platform.execute("alter table public.facilities owner to current_user")
+    before = platform.catalog()
+
+    process = alembic("upgrade", "head", database="nowhere", x=[f"url={url(platform.name, user=role, password='secret')}", *OFF])
+
+    assert f"right of role {role} to create a schema in database {platform.name}" in process.stderr
+    assert f"right of role {role} to select public.facilities" in process.stderr
+    assert platform.catalog() == before
+
+
+def test_a_run_has_the_owners_rights_and_an_on_call_role_needs_nothing_but_execute(
+    platform: Database, role: str, server: Database
+) -> None:
+    own_platform(platform, role)
+    deploy("upgrade", "head", database=platform.name, x=OFF)
+    platform.execute(
+        "create table public.seen (who name);"
+        "grant insert on public.seen to public;"
+        "create function public.see() returns trigger language plpgsql as"
+        " 'begin insert into public.seen values (current_user); return new; end';"
+        "create trigger see after update on public.program_classes for each row execute function public.see()"
+    )
+    platform.class_()
+    on_call = f"{role}_on_call"
+    server.execute(f"create role {on_call}")
+    try:
+        platform.execute(f"set role {on_call}")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            platform.run()
+        platform.execute("reset role")
+        platform.execute(f"grant execute on function public.activate_scheduled_classes to {on_call}")
+        platform.execute(f"set role {on_call}")
+        assert len(platform.run()) == 1
+    finally:
+        platform.execute("reset role")
+        platform.execute(f"drop owned by {on_call}")
+        server.execute(f"drop role {on_call}")
+
+    assert platform.value("select who from public.seen") == role
+    assert platform.value("select called_by from class_activation.runs") == platform.value("select session_user")
+
+
+def test_the_platforms_next_migration_still_runs(db: Database) -> None:
+    first = db.class_()
+    db.enrollment(first)
+    db.run()
+    for statement in (
+        "alter table public.program_classes alter column status type text",
+        "alter table public.program_classes drop column instructor_name",
+        "alter table public.program_class_enrollments drop column change_reason",
+        "alter table public.facilities alter column timezone type text",
+        "alter table public.program_classes rename column credit_hours to hours",
+    ):
+        db.execute(statement)
+    as_text = db.class_()
+    assert [row.class_id for row in db.run()] == [as_text]
+
+    db.execute(
+        "alter table public.program_classes alter column status type public.class_status using status::public.class_status"
+    )
+    as_enum = db.class_()
+    assert [row.class_id for row in db.run()] == [as_enum]
+    assert db.value(f"select indisvalid from pg_index where indexrelid = 'public.{INDEX}'::regclass")
+
+
+def test_an_unknown_option_is_refused(platform: Database) -> None:
+    process = alembic("upgrade", "head", database=platform.name, x=["shedule=off"])
+
+    assert process.returncode != 0
+    assert "unknown option -x shedule: there are url, schedule, cron_url" in process.stderr
+
+
+@pytest.mark.parametrize("password", ["secret", "100%", "p%40:/?#&'\" "])
+def test_the_url_comes_from_x_then_database_url_then_pg_variables(
+    platform: Database, role: str, server: Database, password: str
+) -> None:
+    server.execute(psycopg.sql.SQL("alter role {} password {}").format(psycopg.sql.Identifier(role), password))
+    good, bad = url(platform.name, user=role, password=password), "postgresql://nobody@localhost:1/nowhere"
+
+    def current(database: str, **env: str) -> int:
+        return alembic("current", database=database, x=[f"url={env.pop('x')}"] if "x" in env else [], env=env).returncode
+
+    assert current(platform.name) == 0
+    assert current("nowhere") != 0
+    assert current("nowhere", DATABASE_URL=good) == 0
+    assert current("nowhere", DATABASE_URL=good.replace("postgresql:", "postgresql+psycopg:")) == 0
+    assert current("nowhere", DATABASE_URL=bad, x=good) == 0
+    assert current("nowhere", x=make_conninfo(good)) == 0
+    assert current(platform.name, DATABASE_URL=good, x=bad) != 0

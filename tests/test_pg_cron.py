@@ -1,0 +1,214 @@
+"""pg_cron: one job, whoever schedules it, and it fires."""
+
+import os
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import psycopg
+import pytest
+from harness import Database, alembic, deploy
+from test_migrations import own_platform, psql, url
+
+COMMAND = "select public.activate_scheduled_classes(p_not_before => '05:00')"
+JOBS = "select jobid, schedule, command, database, username, active from cron.job where jobname = 'activate_scheduled_classes'"
+
+
+def posix_zone(utc_offset: timedelta) -> str:
+    """Return the POSIX name of a zone; its sign is the opposite of what everybody else writes."""
+    seconds = -int(utc_offset.total_seconds())
+    hours, rest = divmod(abs(seconds), 3600)
+    return f"<T>{'-' if seconds < 0 else '+'}{hours:02}:{rest // 60:02}:{rest % 60:02}"
+
+
+def test_at_5_am_at_its_facility_pg_cron_activates_a_class_by_itself(cron: Database) -> None:
+    deploy("upgrade", "head", database=cron.name, x=["schedule=* * * * *"])
+    # the minute after next begins at 5 AM at one facility and at 4:30 at another
+    now = cron.value("select clock_timestamp()").astimezone(timezone.utc)
+    five = now.replace(second=0, microsecond=0) + timedelta(minutes=2 if now.second > 50 else 1)
+    offset = timedelta(hours=5) - timedelta(hours=five.hour, minutes=five.minute)
+    due = cron.class_(cron.facility(posix_zone(offset)), five.date())
+    enrollment = cron.enrollment(due)
+    half_an_hour_behind = cron.class_(cron.facility(posix_zone(offset - timedelta(minutes=30))), five.date())
+    assert cron.run(not_before="05:00") == []
+
+    listener = cron.connect()
+    listener.execute("listen class_activation")
+    assert next(listener.notifies(timeout=130), None), "pg_cron did not activate anything"
+
+    activation = cron.row("select * from class_activation.activations")
+    assert (activation.class_id, activation.enrollments_backfilled) == (due, 1)
+    assert activation.due_at == five
+    assert timedelta(0) <= activation.activated_at - five < timedelta(seconds=30)
+    assert cron.enrolled_at(enrollment) == activation.activated_at
+    assert cron.status(half_an_hour_behind) == "Scheduled"
+
+
+def test_however_often_it_is_deployed_there_is_one_job(cron: Database) -> None:
+    for _ in range(2):
+        deploy("upgrade", "head", database=cron.name)
+        job = cron.row(JOBS)
+        assert (job.schedule, job.command, job.database, job.active) == ("*/15 * * * *", COMMAND, cron.name, True)
+        deploy("downgrade", "base", database=cron.name)
+        assert cron.rows(JOBS) == []
+
+
+def test_a_script_schedules_the_same_job(cron: Database, tmp_path: Path) -> None:
+    psql(cron, tmp_path, deploy("upgrade", "head", "--sql", database="nowhere", x=["schedule=7 * * * *"]))
+    by_script = cron.row(JOBS)
+    psql(cron, tmp_path, deploy("downgrade", "head:base", "--sql", database="nowhere"))
+    assert cron.rows(JOBS) == []
+
+    deploy("upgrade", "head", database=cron.name, x=["schedule=7 * * * *"])
+    assert cron.row(JOBS)[1:] == by_script[1:]
+
+
+def test_a_schedule_that_pg_cron_refuses_can_be_repeated_with_a_good_one(cron: Database) -> None:
+    process = alembic("upgrade", "head", database=cron.name, x=["schedule=every morning"])
+
+    assert process.returncode != 0
+    assert "every morning" in process.stderr
+    deploy("upgrade", "head", database=cron.name)
+    assert cron.row(JOBS).schedule == "*/15 * * * *"
+
+
+def test_schedule_changes_and_reactivates_the_one_job(cron: Database) -> None:
+    deploy("upgrade", "head", database=cron.name)
+    jobid = cron.row(JOBS).jobid
+
+    assert cron.value("select class_activation.schedule('0 * * * *', '06:30')") == jobid
+    job = cron.row(JOBS)
+    assert (job.schedule, job.command) == ("0 * * * *", COMMAND.replace("05:00", "06:30"))
+
+    cron.execute("select cron.alter_job(%s, active => false)", jobid)
+    cron.execute("select class_activation.schedule()")
+    job = cron.row(JOBS)
+    assert (job.schedule, job.command, job.active) == ("*/15 * * * *", COMMAND, True)
+
+    assert cron.value("select class_activation.unschedule()") == 1
+    assert cron.value("select class_activation.unschedule()") == 0
+
+
+def test_a_plain_owner_and_a_superuser_share_one_job(cron: Database, role: str) -> None:
+    own_platform(cron, role)
+    cron.execute(f"grant usage on schema cron to {role}")
+    as_role = [f"url={url(cron.name, user=role, password='secret')}"]
+
+    deploy("upgrade", "head", database="nowhere", x=as_role)
+    by_owner = cron.row(JOBS)
+    assert by_owner.username == role
+    cron.execute("select class_activation.schedule('1 * * * *')")
+    assert cron.row(JOBS).jobid == by_owner.jobid
+    # a job of another role for the same database is one too many
+    cron.execute("select cron.schedule('activate_scheduled_classes', '2 * * * *', 'select 1')")
+    cron.execute("select class_activation.schedule()")
+    assert cron.row(JOBS).jobid == by_owner.jobid
+
+    deploy("downgrade", "base", database="nowhere", x=as_role)
+    assert cron.rows(JOBS) == []
+
+
+def test_without_usage_on_schema_cron_the_error_says_what_to_grant(cron: Database, role: str) -> None:
+    own_platform(cron, role)
+    as_role = [f"url={url(cron.name, user=role, password='secret')}"]
+
+    process = alembic("upgrade", "head", database="nowhere", x=as_role)
+
+    assert process.returncode != 0
+    remedy = f"grant usage on schema cron to {role};"
+    assert remedy in process.stderr
+    cron.execute(remedy)
+    deploy("upgrade", "head", database="nowhere", x=as_role)
+    assert cron.row(JOBS).username == role
+    deploy("downgrade", "base", database="nowhere", x=as_role)
+
+
+def test_without_the_extension_the_error_says_what_a_superuser_must_run(cron: Database, role: str) -> None:
+    own_platform(cron, role)
+    cron.execute("drop extension pg_cron")
+    bare = cron.catalog()
+    as_role = [f"url={url(cron.name, user=role, password='secret')}"]
+
+    process = alembic("upgrade", "head", database="nowhere", x=as_role)
+
+    assert process.returncode != 0
+    assert cron.catalog() == bare
+    remedy = f"create extension pg_cron; grant usage on schema cron to {role};"
+    assert remedy in process.stderr
+    cron.execute(remedy)
+    deploy("upgrade", "head", database="nowhere", x=as_role)
+    assert cron.row(JOBS).username == role
+    deploy("downgrade", "base", database="nowhere", x=as_role)
+
+
+def test_a_superuser_creates_the_extension(cron: Database) -> None:
+    cron.execute("drop extension pg_cron")
+    deploy("upgrade", "head", database=cron.name)
+    assert cron.row(JOBS).active
+
+
+def test_in_another_database_than_pg_crons_the_refusal_names_cron_url(server: Database, platform: Database) -> None:
+    before = platform.catalog()
+
+    process = alembic("upgrade", "head", database=platform.name)
+
+    assert process.returncode != 0
+    assert "-x cron_url=postgresql://" in process.stderr
+    assert platform.catalog() == before
+
+
+def test_schedule_in_another_database_names_the_statement_to_run_there(server: Database, db: Database) -> None:
+    server.execute("create extension if not exists pg_cron")
+
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState) as error:
+        db.execute("select class_activation.schedule('7 * * * *')")
+
+    statement = error.value.diag.message_hint.split("run there: ")[1].split(";")[0]
+    server.execute(statement)
+    job = server.row(JOBS)
+    assert (job.schedule, job.command, job.database, job.active) == ("7 * * * *", COMMAND, db.name, True)
+    server.execute("select cron.unschedule(%s)", job.jobid)
+
+
+def test_cron_url_schedules_the_job_from_pg_crons_database(server: Database, platform: Database) -> None:
+    server.execute("create extension if not exists pg_cron")
+    bare = platform.catalog()
+    elsewhere = [f"cron_url={url(server.name)}"]
+
+    deploy("upgrade", "head", database=platform.name, x=elsewhere)
+    job = server.row(JOBS)
+    assert (job.schedule, job.command, job.database, job.active) == ("*/15 * * * *", COMMAND, platform.name, True)
+
+    forgotten = alembic("downgrade", "base", database=platform.name)
+    assert forgotten.returncode != 0
+    assert "-x cron_url" in forgotten.stderr
+    assert server.row(JOBS) == job
+
+    deploy("downgrade", "base", database=platform.name, x=elsewhere)
+    assert server.rows(JOBS) == []
+    assert platform.catalog() == bare
+
+
+def test_the_job_of_another_database_is_not_overwritten(server: Database, platform: Database, db: Database) -> None:
+    server.execute("create extension if not exists pg_cron")
+    elsewhere = [f"cron_url={url(server.name)}"]
+    deploy("downgrade", "0003", database=db.name, x=["schedule=off"])
+    deploy("upgrade", "head", database=db.name, x=elsewhere)
+
+    process = alembic("upgrade", "head", database=platform.name, x=elsewhere)
+
+    assert process.returncode != 0
+    assert f"for database {db.name}" in process.stderr
+    assert server.row(JOBS).database == db.name
+    deploy("downgrade", "base", database=db.name, x=elsewhere)
+
+
+def test_a_script_for_two_databases_is_refused(platform: Database) -> None:
+    process = alembic("upgrade", "head", "--sql", database=platform.name, x=["cron_url=postgresql:///postgres"])
+
+    assert process.returncode != 0
+    assert "-x schedule=off" in process.stderr
+
+
+def test_the_server_of_the_tests_is_the_one_that_pg_variables_name(server: Database) -> None:
+    assert server.connection.info.port == int(os.environ.get("PGPORT", "5432"))
+    assert datetime.now(timezone.utc) - server.value("select now()") < timedelta(minutes=1)
