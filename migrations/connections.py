@@ -21,7 +21,8 @@ LOCK = "select pg_try_advisory_lock(hashtext('class_activation'), hashtext('alem
 LOCK_WAIT_SECONDS = 600
 
 HINTS = {
-    psycopg.errors.LockNotAvailable: "Somebody else is at work on the table. Nothing is half done: repeat the command.",
+    psycopg.errors.LockNotAvailable: "Somebody else is at work on the table; nothing is half done: "
+    "repeat the command.",
 }
 
 log = logging.getLogger("alembic.class_activation")
@@ -65,7 +66,9 @@ def told_plainly() -> Iterator[None]:
     except (psycopg.Error, DBAPIError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         said = cause.diag
-        lines = [f"{said.message_primary or cause} (SQLSTATE {said.sqlstate})" if said.sqlstate else str(cause)]
+        lines = [
+            f"{said.message_primary or cause} (SQLSTATE {said.sqlstate})" if said.sqlstate else str(cause)
+        ]
         if said.message_detail:
             lines.append(f"DETAIL: {said.message_detail}")
         if hint := said.message_hint or HINTS.get(type(cause)):

@@ -67,7 +67,9 @@ def db(server: Database, templates: dict[str, str]) -> Iterator[Database]:
 @pytest.fixture
 def cron(server: Database, role: str) -> Iterator[Database]:
     """The database that pg_cron lives in, with the extension and the platform's tables for a while."""
-    assert not server.value("select to_regclass('public.facilities') is not null"), "somebody's platform is there"
+    assert not server.value("select to_regclass('public.facilities') is not null"), (
+        "somebody's platform is there"
+    )
     server.execute("create extension if not exists pg_cron")
     server.load_platform()
     yield server

@@ -5,9 +5,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 from psycopg.rows import namedtuple_row
@@ -68,13 +69,15 @@ class Database:
         """Insert a row of the platform and return its id."""
         names, marks = ", ".join(columns), ", ".join(["%s"] * len(columns))
         return self.value(
-            f"insert into public.{table} ({names}) values ({marks}) returning id",  # noqa: S608
+            f"insert into public.{table} ({names}) values ({marks}) returning id",
             *columns.values(),
         )
 
     def facility(self, timezone: str = "America/Chicago", **columns: Any) -> int:
         """Insert a facility."""
-        return self.insert("facilities", **{"name": f"Facility in {timezone}", "timezone": timezone, **columns})
+        return self.insert(
+            "facilities", **{"name": f"Facility in {timezone}", "timezone": timezone, **columns}
+        )
 
     def resident(self) -> int:
         """Insert a user who can be enrolled."""
@@ -86,7 +89,9 @@ class Database:
         """Insert a program."""
         return self.insert("programs", name="Program")
 
-    def class_(self, facility_id: int | None = None, start_dt: date | str = "2026-03-02", **columns: Any) -> int:
+    def class_(
+        self, facility_id: int | None = None, start_dt: date | str = "2026-03-02", **columns: Any
+    ) -> int:
         """Insert a class, Scheduled unless said otherwise."""
         return self.insert(
             "program_classes",
@@ -112,12 +117,14 @@ class Database:
             },
         )
 
-    def run(self, as_of: str | None = None, not_before: str | None = None, max_classes: int | None = None) -> list[Any]:
+    def run(
+        self, as_of: str | None = None, not_before: str | None = None, max_classes: int | None = None
+    ) -> list[Any]:
         """Call the job, with the arguments that are given, and return what it activated."""
         given = {"p_as_of": as_of, "p_not_before": not_before, "p_max_classes": max_classes}
         given = {name: value for name, value in given.items() if value is not None}
         arguments = ", ".join(f"{name} => %s" for name in given)
-        return self.rows(f"select * from public.activate_scheduled_classes({arguments})", *given.values())  # noqa: S608
+        return self.rows(f"select * from public.activate_scheduled_classes({arguments})", *given.values())
 
     def last_run(self) -> Any:
         """Return the newest row of class_activation.runs."""
@@ -129,7 +136,9 @@ class Database:
 
     def enrolled_at(self, enrollment_id: int) -> Any:
         """Return the enrolled_at of an enrollment."""
-        return self.value("select enrolled_at from public.program_class_enrollments where id = %s", enrollment_id)
+        return self.value(
+            "select enrolled_at from public.program_class_enrollments where id = %s", enrollment_id
+        )
 
 
 def alembic(*arguments: str, database: str, x: Sequence[str] = (), env: dict[str, str] | None = None) -> Any:
@@ -159,3 +168,43 @@ def wait_until(condition: Callable[[], Any], timeout: float = 30) -> Any:
         assert time.monotonic() < deadline, "the condition did not come true"
         time.sleep(0.02)
     return value
+
+
+def posix_zone(utc_offset: timedelta) -> str:
+    """Return the POSIX name of a zone; its sign is the opposite of what everybody else writes."""
+    seconds = -int(utc_offset.total_seconds())
+    hours, rest = divmod(abs(seconds), 3600)
+    return f"<T>{'-' if seconds < 0 else '+'}{hours:02}:{rest // 60:02}:{rest % 60:02}"
+
+
+def url(database: str, **parts: str) -> str:
+    """Return a postgresql:// URL of a database on the server of the PG* variables."""
+    user = parts.get("user", os.environ.get("PGUSER", "postgres"))
+    password = parts.get("password", os.environ.get("PGPASSWORD", ""))
+    host, port = os.environ.get("PGHOST", "localhost"), os.environ.get("PGPORT", "5432")
+    return f"postgresql://{quote(user, safe='')}:{quote(password, safe='')}@{host}:{port}/{database}"
+
+
+def own_platform(platform: Database, role: str) -> None:
+    """Make ROLE the owner of the platform and give it what installing needs, and no more."""
+    platform.execute(f"grant create on database {platform.name} to {role}")
+    platform.execute(f"grant create, usage on schema public to {role}")
+    for relation in platform.rows(
+        "select oid::regclass::text as name from pg_class"
+        " where relnamespace = 'public'::regnamespace and relkind = 'r'"
+    ):
+        platform.execute(f"alter table {relation.name} owner to {role}")
+
+
+def psql(database: Database, script: str) -> subprocess.CompletedProcess:
+    """Run a script as a DBA does."""
+    process = subprocess.run(
+        ["psql", "--no-psqlrc", "--quiet"],
+        input=script,
+        env={**os.environ, "PGDATABASE": database.name},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    return process

@@ -49,9 +49,7 @@ def test_a_class_that_cannot_be_updated_is_recorded_and_all_others_go_on(
     assert (problem.sqlstate, problem.attempts) == ("23514", 1)
     assert problem.message == "no update of this one; leave it"
     assert (db.last_run().classes_activated, db.last_run().classes_failed) == (4, 1)
-    assert notices == [
-        ("WARNING", "select * from class_activation.problems says why and what to do.")
-    ]
+    assert notices == [("WARNING", "select * from class_activation.problems says why and what to do.")]
 
 
 def test_a_problem_counts_its_attempts_and_is_gone_once_the_class_is_activated(db: Database) -> None:

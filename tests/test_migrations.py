@@ -1,41 +1,26 @@
 """Installing, removing, and everything that can get into the way of either."""
 
+import itertools
 import os
 import re
 import subprocess
 from pathlib import Path
-from urllib.parse import quote
 
 import psycopg
 import pytest
-from harness import ROOT, Database, alembic, deploy
+from harness import ROOT, Database, alembic, deploy, own_platform, psql, url
 from psycopg.conninfo import make_conninfo
 
 OFF = ["schedule=off"]
 INDEX = "class_activation_due_idx"
 
 
-def url(database: str, **parts: str) -> str:
-    """Return a postgresql:// URL of a database on the server of the PG* variables."""
-    user = parts.get("user", os.environ.get("PGUSER", "postgres"))
-    password = parts.get("password", os.environ.get("PGPASSWORD", ""))
-    host, port = os.environ.get("PGHOST", "localhost"), os.environ.get("PGPORT", "5432")
-    return f"postgresql://{quote(user, safe='')}:{quote(password, safe='')}@{host}:{port}/{database}"
-
-
-def own_platform(platform: Database, role: str) -> None:
-    """Make ROLE the owner of the platform and give it what installing needs, and no more."""
-    platform.execute(f"grant create on database {platform.name} to {role}")
-    platform.execute(f"grant create, usage on schema public to {role}")
-    for relation in platform.rows("select oid::regclass::text as name from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'"):
-        platform.execute(f"alter table {relation.name} owner to {role}")
-
-
 def installed_objects(database: Database) -> dict[str, str]:
     """Return the owner of each object that is ours."""
     rows = database.rows(
         """
-        select nspname::text as name, nspowner::regrole::text as owner from pg_namespace where nspname = 'class_activation'
+        select nspname::text as name, nspowner::regrole::text as owner from pg_namespace
+        where nspname = 'class_activation'
         union all
         select oid::regclass::text, relowner::regrole::text from pg_class
         where relnamespace = 'class_activation'::regnamespace or relname = 'class_activation_due_idx'
@@ -62,9 +47,8 @@ def test_down_leaves_the_platform_exactly_as_it_was_and_up_again_gives_the_same(
 
 
 def test_each_revision_undoes_precisely_what_it_did(platform: Database) -> None:
-    revisions = ["base", "0001", "0002", "0003", "0004"]
     deploy("upgrade", "0001", database=platform.name, x=OFF)
-    for lower, upper in zip(revisions[1:], revisions[2:], strict=False):
+    for lower, upper in itertools.pairwise(["0001", "0002", "0003", "0004"]):
         before = platform.catalog()
         deploy("upgrade", upper, database=platform.name, x=OFF)
         deploy("downgrade", lower, database=platform.name, x=OFF)
@@ -72,29 +56,16 @@ def test_each_revision_undoes_precisely_what_it_did(platform: Database) -> None:
         deploy("upgrade", upper, database=platform.name, x=OFF)
 
 
-def test_a_script_leaves_the_same_catalog_as_an_online_install(platform: Database, db: Database, tmp_path: Path) -> None:
+def test_a_script_leaves_the_same_catalog_as_an_online_install(
+    platform: Database, db: Database, tmp_path: Path
+) -> None:
     bare = platform.catalog()
 
-    psql(platform, tmp_path, deploy("upgrade", "head", "--sql", database="nowhere", x=OFF))
+    psql(platform, deploy("upgrade", "head", "--sql", database="nowhere", x=OFF))
     assert platform.catalog() == db.catalog()
 
-    psql(platform, tmp_path, deploy("downgrade", "head:base", "--sql", database="nowhere", x=OFF))
+    psql(platform, deploy("downgrade", "head:base", "--sql", database="nowhere", x=OFF))
     assert platform.catalog() == bare
-
-
-def psql(database: Database, tmp_path: Path, script: str) -> subprocess.CompletedProcess:
-    """Run a script as a DBA does."""
-    process = subprocess.run(
-        ["psql", "--no-psqlrc", "--quiet"],  # noqa: S607
-        input=script,
-        env={**os.environ, "PGDATABASE": database.name},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
-    return process
 
 
 def test_function_bodies_are_stored_byte_for_byte(db: Database) -> None:
@@ -113,8 +84,8 @@ def test_function_bodies_are_stored_byte_for_byte(db: Database) -> None:
 def test_functions_are_closed_pinned_and_documented(db: Database) -> None:
     functions = db.rows(
         """
-        select oid::regprocedure::text as name, proacl::text as acl, proconfig as settings, prosecdef as definer,
-          obj_description(oid, 'pg_proc') as comment
+        select oid::regprocedure::text as name, proacl::text as acl, proconfig as settings,
+          prosecdef as definer, obj_description(oid, 'pg_proc') as comment
         from pg_proc
         where pronamespace = 'class_activation'::regnamespace or proname = 'activate_scheduled_classes'
         """
@@ -131,7 +102,8 @@ def test_functions_are_closed_pinned_and_documented(db: Database) -> None:
 def test_tables_are_documented_and_closed(db: Database) -> None:
     tables = db.rows(
         "select relname, relacl, obj_description(oid, 'pg_class') as comment from pg_class"
-        " where relnamespace = 'class_activation'::regnamespace and relkind = 'r' and relname <> 'alembic_version'"
+        " where relnamespace = 'class_activation'::regnamespace and relkind = 'r'"
+        " and relname <> 'alembic_version'"
     )
     assert len(tables) == 3
     for table in tables:
@@ -149,7 +121,7 @@ def test_the_wrong_database_is_refused_with_all_that_is_missing_and_nothing_is_l
     platform.execute("drop type public.class_status")
     platform.execute("create type public.class_status as enum ('Planned', 'Active')")
     platform.execute(
-        "alter table public.program_classes alter status type public.class_status using 'Active'::public.class_status"
+        "alter table public.program_classes alter status type public.class_status using 'Active'"
     )
     before = platform.catalog()
 
@@ -169,7 +141,9 @@ def test_the_wrong_database_is_refused_with_all_that_is_missing_and_nothing_is_l
 
 
 def test_a_name_that_somebody_else_has_taken_is_refused(platform: Database) -> None:
-    platform.execute("create function public.activate_scheduled_classes() returns int language sql as 'select 1'")
+    platform.execute(
+        "create function public.activate_scheduled_classes() returns int language sql as 'select 1'"
+    )
     before = platform.catalog()
 
     process = alembic("upgrade", "head", database=platform.name, x=OFF)
@@ -261,7 +235,12 @@ def test_rights_that_are_missing_are_named(platform: Database, role: str) -> Non
     platform.execute("alter table public.facilities owner to current_user")
     before = platform.catalog()
 
-    process = alembic("upgrade", "head", database="nowhere", x=[f"url={url(platform.name, user=role, password='secret')}", *OFF])
+    process = alembic(
+        "upgrade",
+        "head",
+        database="nowhere",
+        x=[f"url={url(platform.name, user=role, password='secret')}", *OFF],
+    )
 
     assert f"right of role {role} to create a schema in database {platform.name}" in process.stderr
     assert f"right of role {role} to select public.facilities" in process.stderr
@@ -297,7 +276,9 @@ def test_a_run_has_the_owners_rights_and_an_on_call_role_needs_nothing_but_execu
         server.execute(f"drop role {on_call}")
 
     assert platform.value("select who from public.seen") == role
-    assert platform.value("select called_by from class_activation.runs") == platform.value("select session_user")
+    assert platform.value("select called_by from class_activation.runs") == platform.value(
+        "select session_user"
+    )
 
 
 def test_the_platforms_next_migration_still_runs(db: Database) -> None:
@@ -316,7 +297,8 @@ def test_the_platforms_next_migration_still_runs(db: Database) -> None:
     assert [row.class_id for row in db.run()] == [as_text]
 
     db.execute(
-        "alter table public.program_classes alter column status type public.class_status using status::public.class_status"
+        "alter table public.program_classes"
+        " alter column status type public.class_status using status::public.class_status"
     )
     as_enum = db.class_()
     assert [row.class_id for row in db.run()] == [as_enum]
@@ -334,11 +316,15 @@ def test_an_unknown_option_is_refused(platform: Database) -> None:
 def test_the_url_comes_from_x_then_database_url_then_pg_variables(
     platform: Database, role: str, server: Database, password: str
 ) -> None:
-    server.execute(psycopg.sql.SQL("alter role {} password {}").format(psycopg.sql.Identifier(role), password))
+    server.execute(
+        psycopg.sql.SQL("alter role {} password {}").format(psycopg.sql.Identifier(role), password)
+    )
     good, bad = url(platform.name, user=role, password=password), "postgresql://nobody@localhost:1/nowhere"
 
     def current(database: str, **env: str) -> int:
-        return alembic("current", database=database, x=[f"url={env.pop('x')}"] if "x" in env else [], env=env).returncode
+        return alembic(
+            "current", database=database, x=[f"url={env.pop('x')}"] if "x" in env else [], env=env
+        ).returncode
 
     assert current(platform.name) == 0
     assert current("nowhere") != 0

@@ -2,22 +2,17 @@
 
 import os
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 
 import psycopg
 import pytest
-from harness import Database, alembic, deploy
-from test_migrations import own_platform, psql, url
+from harness import Database, alembic, deploy, own_platform, posix_zone, psql, url
 
 COMMAND = "select public.activate_scheduled_classes(p_not_before => '05:00')"
-JOBS = "select jobid, schedule, command, database, username, active from cron.job where jobname = 'activate_scheduled_classes'"
-
-
-def posix_zone(utc_offset: timedelta) -> str:
-    """Return the POSIX name of a zone; its sign is the opposite of what everybody else writes."""
-    seconds = -int(utc_offset.total_seconds())
-    hours, rest = divmod(abs(seconds), 3600)
-    return f"<T>{'-' if seconds < 0 else '+'}{hours:02}:{rest // 60:02}:{rest % 60:02}"
+JOBS = """
+select jobid, schedule, command, database, username, active
+from cron.job
+where jobname = 'activate_scheduled_classes'
+"""
 
 
 def test_at_5_am_at_its_facility_pg_cron_activates_a_class_by_itself(cron: Database) -> None:
@@ -47,15 +42,20 @@ def test_however_often_it_is_deployed_there_is_one_job(cron: Database) -> None:
     for _ in range(2):
         deploy("upgrade", "head", database=cron.name)
         job = cron.row(JOBS)
-        assert (job.schedule, job.command, job.database, job.active) == ("*/15 * * * *", COMMAND, cron.name, True)
+        assert (job.schedule, job.command, job.database, job.active) == (
+            "*/15 * * * *",
+            COMMAND,
+            cron.name,
+            True,
+        )
         deploy("downgrade", "base", database=cron.name)
         assert cron.rows(JOBS) == []
 
 
-def test_a_script_schedules_the_same_job(cron: Database, tmp_path: Path) -> None:
-    psql(cron, tmp_path, deploy("upgrade", "head", "--sql", database="nowhere", x=["schedule=7 * * * *"]))
+def test_a_script_schedules_the_same_job(cron: Database) -> None:
+    psql(cron, deploy("upgrade", "head", "--sql", database="nowhere", x=["schedule=7 * * * *"]))
     by_script = cron.row(JOBS)
-    psql(cron, tmp_path, deploy("downgrade", "head:base", "--sql", database="nowhere"))
+    psql(cron, deploy("downgrade", "head:base", "--sql", database="nowhere"))
     assert cron.rows(JOBS) == []
 
     deploy("upgrade", "head", database=cron.name, x=["schedule=7 * * * *"])
@@ -146,7 +146,9 @@ def test_a_superuser_creates_the_extension(cron: Database) -> None:
     assert cron.row(JOBS).active
 
 
-def test_in_another_database_than_pg_crons_the_refusal_names_cron_url(server: Database, platform: Database) -> None:
+def test_in_another_database_than_pg_crons_the_refusal_names_cron_url(
+    server: Database, platform: Database
+) -> None:
     before = platform.catalog()
 
     process = alembic("upgrade", "head", database=platform.name)
@@ -156,7 +158,9 @@ def test_in_another_database_than_pg_crons_the_refusal_names_cron_url(server: Da
     assert platform.catalog() == before
 
 
-def test_schedule_in_another_database_names_the_statement_to_run_there(server: Database, db: Database) -> None:
+def test_schedule_in_another_database_names_the_statement_to_run_there(
+    server: Database, db: Database
+) -> None:
     server.execute("create extension if not exists pg_cron")
 
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState) as error:
@@ -176,7 +180,12 @@ def test_cron_url_schedules_the_job_from_pg_crons_database(server: Database, pla
 
     deploy("upgrade", "head", database=platform.name, x=elsewhere)
     job = server.row(JOBS)
-    assert (job.schedule, job.command, job.database, job.active) == ("*/15 * * * *", COMMAND, platform.name, True)
+    assert (job.schedule, job.command, job.database, job.active) == (
+        "*/15 * * * *",
+        COMMAND,
+        platform.name,
+        True,
+    )
 
     forgotten = alembic("downgrade", "base", database=platform.name)
     assert forgotten.returncode != 0
@@ -188,7 +197,9 @@ def test_cron_url_schedules_the_job_from_pg_crons_database(server: Database, pla
     assert platform.catalog() == bare
 
 
-def test_the_job_of_another_database_is_not_overwritten(server: Database, platform: Database, db: Database) -> None:
+def test_the_job_of_another_database_is_not_overwritten(
+    server: Database, platform: Database, db: Database
+) -> None:
     server.execute("create extension if not exists pg_cron")
     elsewhere = [f"cron_url={url(server.name)}"]
     deploy("downgrade", "0003", database=db.name, x=["schedule=off"])
@@ -203,7 +214,9 @@ def test_the_job_of_another_database_is_not_overwritten(server: Database, platfo
 
 
 def test_a_script_for_two_databases_is_refused(platform: Database) -> None:
-    process = alembic("upgrade", "head", "--sql", database=platform.name, x=["cron_url=postgresql:///postgres"])
+    process = alembic(
+        "upgrade", "head", "--sql", database=platform.name, x=["cron_url=postgresql:///postgres"]
+    )
 
     assert process.returncode != 0
     assert "-x schedule=off" in process.stderr

@@ -95,15 +95,20 @@ def test_a_class_changed_between_the_look_and_the_lock_is_not_activated(
     gate, caller = db.connect(), db.connect()
     gate.execute("select pg_advisory_lock(1)")
 
-    run = in_background(threads, caller, f"select * from public.activate_scheduled_classes('{AS_OF}', p_max_classes => 1)")
+    run = in_background(
+        threads, caller, f"select * from public.activate_scheduled_classes('{AS_OF}', p_max_classes => 1)"
+    )
     wait_until(lambda: waits_for(db, caller, "PgSleep"))
-    db.execute(f"update public.program_classes set {change} where id = {class_id}")  # noqa: S608
+    db.execute(f"update public.program_classes set {change} where id = {class_id}")
     gate.execute("select pg_advisory_unlock(1)")
 
     assert run.result() == []
     assert db.last_run().classes_skipped == 0
     assert db.enrolled_at(enrollment) is None
-    assert db.value("select count(*) from public.program_classes_history where parent_ref_id = %s", class_id) == 1
+    assert (
+        db.value("select count(*) from public.program_classes_history where parent_ref_id = %s", class_id)
+        == 1
+    )
 
 
 def test_an_enrollment_that_is_not_committed_yet_makes_its_class_wait(db: Database) -> None:
@@ -198,7 +203,9 @@ def test_if_an_editor_and_the_job_cross_it_is_the_job_that_yields(
     assert db.status(class_id) == "Cancelled"
 
 
-def test_many_callers_activate_each_class_once_and_nobody_fails(db: Database, threads: ThreadPoolExecutor) -> None:
+def test_many_callers_activate_each_class_once_and_nobody_fails(
+    db: Database, threads: ThreadPoolExecutor
+) -> None:
     facility, program = db.facility(), db.program()
     classes = [db.class_(facility, program_id=program) for _ in range(60)]
     user = db.resident()
@@ -209,7 +216,9 @@ def test_many_callers_activate_each_class_once_and_nobody_fails(db: Database, th
 
     call = f"select * from public.activate_scheduled_classes('{AS_OF}', p_max_classes => 5)"
     runs = [in_background(threads, callers[i % 8], call) for i in range(48)]
-    activated = [row.class_id for run in runs for row in run.result()] + [row.class_id for row in db.run(AS_OF)]
+    activated = [row.class_id for run in runs for row in run.result()] + [
+        row.class_id for row in db.run(AS_OF)
+    ]
 
     assert sorted(activated) == classes
     history = db.rows("select parent_ref_id from public.program_classes_history order by 1")

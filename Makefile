@@ -1,0 +1,28 @@
+# Each command sets up all that it needs; SERVER=local or SERVER=docker chooses the server.
+VENV := .venv
+READY := $(VENV)/ready
+
+.PHONY: help demo test lint clean
+
+help:
+	@echo "make demo   the job on a sample platform, until pg_cron activates a class by itself"
+	@echo "make test   all tests (PYTEST='-k sessions' for some); SERVER=docker for PostgreSQL 17"
+	@echo "make lint   style of Python and shell"
+
+demo: $(READY)
+	@tests/with-postgres $(VENV)/bin/python tests/demo.py
+
+test: $(READY)
+	@tests/with-postgres $(VENV)/bin/pytest $(PYTEST)
+
+lint: $(READY)
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@bash -n tests/with-postgres .ci/run
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache
+
+$(READY): pyproject.toml constraints.txt
+	@tests/make-venv $(VENV)
+	@touch $@

@@ -1,0 +1,151 @@
+"""The job on a sample platform, from an empty database to a class that pg_cron activates by itself.
+
+`make demo` runs it. It fills the database that libpq's PG* variables name, so let that be one to
+throw away.
+"""
+
+import os
+import sys
+from datetime import datetime, time, timedelta, timezone
+from textwrap import dedent
+
+from harness import ROOT, Database, alembic, posix_zone
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+console = Console(highlight=False, width=110)
+
+
+def chapter(title: str, text: str) -> None:
+    """Print a heading and what the reader is about to see."""
+    console.print(f"\n[bold cyan]{title}[/]\n{text}\n")
+
+
+def show(db: Database, sql: str, limit: int = 6) -> int:
+    """Print a query as it would be typed, and its rows; return how many there are."""
+    sql = dedent(sql).strip()
+    console.print(f"[bold]{escape(sql)};[/]", soft_wrap=True)
+    cursor = db.execute(sql)
+    rows = cursor.fetchall()
+    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
+    for column in cursor.description:
+        table.add_column(column.name, justify="right" if column.type_display in ("int4", "int8") else "left")
+    for row in rows[:limit]:
+        table.add_row(
+            *(f"{value:%Y-%m-%d %H:%M:%SZ}" if isinstance(value, datetime) else str(value) for value in row)
+        )
+    console.print(table)
+    more = f", {limit} of them shown" if len(rows) > limit else ""
+    console.print(f"[dim]({len(rows)} row{'' if len(rows) == 1 else 's'}{more})[/]\n")
+    return len(rows)
+
+
+def await_activation(db: Database, until: datetime) -> None:
+    """Let the reader watch the facility's clock until a run says that it activated something."""
+    listener = db.connect()
+    listener.execute("listen class_activation")
+    console.print(f"Waiting for {until:%H:%M:%S} UTC, which is 05:00:00 at Night School.")
+    with console.status("") as status:
+        while not next(listener.notifies(timeout=0.5, stop_after=1), None):
+            left = until - datetime.now(timezone.utc)
+            clock = datetime.combine(until, time(5)) - left
+            status.update(f"{clock:%H:%M:%S} at Night School, {left.total_seconds():.0f} s to go")
+            if left < timedelta(seconds=-90):
+                sys.exit("pg_cron did not fire: look at cron.job_run_details and the server's log")
+
+
+def main() -> None:
+    """Tell the story."""
+    db = Database(os.environ.get("PGDATABASE", "postgres"))
+    db.execute("set timezone = 'UTC'")
+
+    chapter("1. A platform", "Six facilities, six clocks. Classes wait for their start date, Scheduled.")
+    db.load_platform()
+    db.execute((ROOT / "tests/sample.sql").read_text())
+    show(
+        db,
+        """
+        select f.name as facility, f.timezone,
+          to_char(now() at time zone f.timezone, 'Dy HH24:MI') as local_time,
+          count(*) as classes, count(*) filter (where c.status = 'Scheduled') as scheduled
+        from facilities f
+        join program_classes c on c.facility_id = f.id
+        group by f.id
+        order by f.id
+        """,
+    )
+
+    chapter(
+        "2. Deploy", "Every minute instead of every quarter of an hour, so that you need not wait for long."
+    )
+    console.print("[bold]alembic -x schedule='* * * * *' upgrade head[/]")
+    deployment = alembic("upgrade", "head", database=db.name, x=["schedule=* * * * *"])
+    console.print(deployment.stderr)
+    if deployment.returncode != 0:
+        sys.exit(deployment.returncode)
+    show(db, "select jobname, schedule, command from cron.job")
+
+    chapter("3. Look", "Due is what has come to its start date on its own facility's clock.")
+    show(
+        db,
+        """
+        select f.name as facility,
+          count(*) filter (where s.due) as due,
+          count(*) filter (where not s.due) as due_within_a_day
+        from class_activation.scheduled_classes(now(), '00:00') s
+        join facilities f on f.id = s.facility_id
+        group by f.id
+        order by f.id
+        """,
+    )
+
+    chapter(
+        "4. By hand",
+        "What a DBA types: every class is activated whose start date has come where it is taught.",
+    )
+    show(
+        db,
+        """
+        select class_id, class_name, start_dt, due_at, enrollments_backfilled
+        from activate_scheduled_classes()
+        """,
+    )
+    console.print("Again: nothing is done twice.\n")
+    show(db, "select * from activate_scheduled_classes()")
+
+    chapter(
+        "5. By itself", "A class at a facility where it is almost 5 AM. From here on, nobody types anything."
+    )
+    now = datetime.now(timezone.utc)
+    five = now.replace(second=0, microsecond=0) + timedelta(minutes=2 if now.second > 45 else 1)
+    zone = posix_zone(timedelta(hours=5) - timedelta(hours=five.hour, minutes=five.minute))
+    class_id = db.class_(db.facility(zone, name="Night School"), five.date(), name="Early Birds")
+    for _ in range(3):
+        db.enrollment(class_id)
+    await_activation(db, five)
+    show(
+        db,
+        f"""
+        select c.name as class_name, c.status::text, a.enrollments_backfilled,
+          to_char(a.activated_at at time zone f.timezone, 'HH24:MI:SS.MS') as activated_at_local_time
+        from class_activation.activations a
+        join program_classes c on c.id = a.class_id
+        join facilities f on f.id = a.facility_id
+        where a.class_id = {class_id}
+        """,
+    )
+
+    chapter("6. The log", "What did it do?")
+    show(
+        db,
+        """
+        select id, started_at, not_before::text, called_by, classes_activated, enrollments_backfilled
+        from class_activation.runs
+        order by id
+        """,
+    )
+
+
+if __name__ == "__main__":
+    main()
