@@ -13,7 +13,7 @@ HEALTHCHECK --interval=1s --timeout=5s --retries=60 CMD pg_isready --quiet --hos
 # PGPASSWORD is given at run time. The server lives as long as its standard input is open, so it ends
 # with whoever started it, however that one ended.
 CMD ["bash", "-euc", "\
-  initdb --username=postgres --auth=scram-sha-256 --pwfile=<(echo \"$PGPASSWORD\") >/dev/null; \
+  initdb --username=postgres --encoding=UTF8 --locale=C.UTF-8 --auth=scram-sha-256 --pwfile=<(echo \"$PGPASSWORD\") >/dev/null; \
   echo 'host all all all scram-sha-256' >>$PGDATA/pg_hba.conf; \
   postgres -c listen_addresses='*' -c shared_preload_libraries=pg_cron -c cron.database_name=postgres \
     -c cron.use_background_workers=on >$PGDATA/server.log 2>&1 <&- & \

@@ -11,6 +11,8 @@ from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
 SESSION_SETTINGS = (
+    # text is text, even if the database says SQL_ASCII
+    "set client_encoding = 'UTF8'",
     # nothing planted in another schema is found by name
     "set search_path = pg_catalog, pg_temp",
     # a lock that a busy table does not yield is an error, not a queue for everybody else
