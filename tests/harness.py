@@ -28,7 +28,10 @@ class Database:
     def connect(self, **kwargs: Any) -> psycopg.Connection:
         """Open another session; it ends with the test."""
         connection = psycopg.connect(
-            dbname=self.name, row_factory=namedtuple_row, **{"autocommit": True, **kwargs}
+            dbname=self.name,
+            client_encoding="utf8",
+            row_factory=namedtuple_row,
+            **{"autocommit": True, **kwargs},
         )
         self._connections.append(connection)
         return connection
