@@ -9,7 +9,7 @@ from logging.config import fileConfig
 from typing import Any
 
 from alembic import context
-from sqlalchemy import Connection, Table, create_engine, event, text
+from sqlalchemy import Connection, Table, create_engine, event
 from sqlalchemy.pool import NullPool
 
 from migrations.connections import SESSION_SETTINGS, connect, only_deployer, told_plainly
@@ -35,7 +35,7 @@ def prepare(_target: Table, connection: Connection, **_kw: Any) -> None:
     connection.execute(statement("preflight_v1"))
     if options.schedules_here:
         connection.execute(statement("pg_cron_v1"))
-    connection.execute(text("create schema class_activation"))
+    connection.execute(statement("class_activation_v1"))
 
 
 def run_offline() -> None:

@@ -76,10 +76,10 @@ begin
       )
   )
   select
-    count(*) filter (where d.held),
-    count(*) filter (where not d.held),
-    (select coalesce(sum(n.enrollments), 0) from counted n),
-    (select count(*) from activated)
+    (count(*) filter (where d.held))::integer,
+    (count(*) filter (where not d.held))::integer,
+    (select coalesce(sum(n.enrollments), 0)::bigint from counted n),
+    (select count(*)::integer from activated)
   into classes_activated, classes_skipped, enrollments_backfilled, v_updated
   from due d;
 

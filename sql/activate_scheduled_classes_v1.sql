@@ -36,7 +36,7 @@ declare
   v_detail text;
   v_hint text;
   v_activated integer := 0;
-  v_backfilled bigint := 0;
+  v_backfilled bigint := 0::bigint;
   v_failed integer := 0;
   v_skipped integer := 0;
 begin

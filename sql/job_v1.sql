@@ -26,9 +26,9 @@ begin
     'select public.activate_scheduled_classes(p_not_before => %L)',
     regexp_replace(p_not_before::text, ':00$', '')
   );
-  database := current_database();
+  database := current_database()::text;
   username := (
-    select r.rolname
+    select r.rolname::text
     from pg_class c
     join pg_roles r on r.oid = c.relowner
     where c.oid = 'public.program_classes'::regclass

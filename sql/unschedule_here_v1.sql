@@ -2,11 +2,11 @@
 
 do $do$
 begin
-  if not exists (select from pg_extension e where e.extname = 'pg_cron') then
+  if obj_description('class_activation'::regnamespace, 'pg_namespace') like '%-x cron_url%' then
     raise exception using
       errcode = '55000',
-      message = format('extension pg_cron is not in database %I, so the job may be in another', current_database()),
-      hint = 'Repeat with -x cron_url=postgresql://... of pg_cron''s database, or, if there is no job, with -x schedule=off.';
+      message = 'the pg_cron job was created from another database, and must be removed there first',
+      hint = 'Repeat with -x cron_url=postgresql://... of pg_cron''s database, or with -x schedule=off to leave the job.';
   end if;
   perform class_activation.unschedule();
 end;

@@ -39,7 +39,7 @@ def test_down_leaves_the_platform_exactly_as_it_was_and_up_again_gives_the_same(
     platform.class_()
     platform.run()
 
-    deploy("downgrade", "base", database=platform.name, x=OFF)
+    deploy("downgrade", "base", database=platform.name)
     assert platform.catalog() == bare
 
     deploy("upgrade", "head", database=platform.name, x=OFF)

@@ -6,7 +6,7 @@ Revises: 0003
 
 from alembic import context, op
 from alembic.util import CommandError
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 
 from migrations import cron_database
 from migrations.options import Options, read_options
@@ -15,13 +15,17 @@ from migrations.sql_files import run
 revision = "0004"
 down_revision = "0003"
 
+# On the schema's comment, so that a downgrade does not forget a job that this database cannot see.
+ELSEWHERE = " Its pg_cron job is in another database, from which alembic removes it with -x cron_url."
+
 
 def upgrade() -> None:
     options = read_options()
     if options.schedules_here:
-        op.execute(text("select class_activation.schedule(:schedule)").bindparams(schedule=options.schedule))
+        op.execute(select(func.class_activation.schedule(options.schedule)))
     elif options.schedules_elsewhere:
         cron_database.schedule(options.cron_url, job(options))
+        comment_schema("obj_description(oid, 'pg_namespace') || :elsewhere")
 
 
 def downgrade() -> None:
@@ -30,6 +34,7 @@ def downgrade() -> None:
         run("unschedule_here_v1")
     elif options.schedules_elsewhere:
         cron_database.unschedule(options.cron_url, job(options))
+        comment_schema("replace(obj_description(oid, 'pg_namespace'), :elsewhere, '')")
 
 
 def job(options: Options) -> dict[str, str]:
@@ -38,7 +43,15 @@ def job(options: Options) -> dict[str, str]:
             "a script cannot run in two databases: pass -x schedule=off, and schedule the job in "
             "pg_cron's database by the statement that class_activation.schedule() then names"
         )
-    row = op.get_bind().execute(
-        text("select * from class_activation.job(:schedule)").bindparams(schedule=options.schedule)
+    query = text("select * from class_activation.job(:schedule)").bindparams(schedule=options.schedule)
+    return dict(op.get_bind().execute(query).mappings().one())
+
+
+def comment_schema(expression: str) -> None:
+    comment = op.get_bind().scalar(
+        text(
+            f"select format('comment on schema class_activation is %L', {expression})"  # noqa: S608
+            " from pg_namespace where nspname = 'class_activation'"
+        ).bindparams(elsewhere=ELSEWHERE)
     )
-    return dict(row.mappings().one())
+    op.execute(comment)
