@@ -1,5 +1,6 @@
 -- One batch, all together or not at all: lock what nobody else holds, ask the rule again under the
--- lock, then write each class once and its enrollments once.
+-- lock, then write each class once and its enrollments once. The settings keep the planner, which
+-- cannot know how few classes a batch has, from reading whole tables.
 create function class_activation.activate_batch(
   p_run_id bigint,
   p_class_ids integer[],
@@ -13,6 +14,8 @@ create function class_activation.activate_batch(
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set jit = off
 as $function$
 declare
   v_held integer[];

@@ -9,16 +9,18 @@ set search_path = pg_catalog, pg_temp
 as $function$
 begin
   return query
-  select c.id
-  from public.program_classes c
-  where c.id = any (array(
-      select a.class_id
-      from class_activation.activations a
-      where a.activated_at > now() - interval '24 hours'
-        and (p_class_ids is null or a.class_id = any (p_class_ids))
-    ))
-    and c.status = 'Active'
-    and num_nulls(c.archived_at, c.deleted_at) = 2;
+  select distinct c.id
+  from class_activation.activations a
+  cross join lateral (
+    select c.id
+    from public.program_classes c
+    where c.id = a.class_id
+      and c.status = 'Active'
+      and num_nulls(c.archived_at, c.deleted_at) = 2
+    offset 0  -- ask only for those classes, do not look for the Active ones
+  ) c
+  where a.activated_at > now() - interval '24 hours'
+    and (p_class_ids is null or a.class_id = any (p_class_ids));
 end;
 $function$;
 

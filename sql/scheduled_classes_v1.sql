@@ -1,7 +1,8 @@
 -- The rule applied to the rows: every Scheduled, live class that may be due anywhere on earth.
 -- The planner believes that a tenth of all classes is due, or without statistics that hardly any
--- class has a null deleted_at; the settings, num_nulls and offset 0 keep it on class_activation_due_idx
--- and ask for facilities and zones only of what that index finds.
+-- has a null deleted_at. So num_nulls keeps it off the index on deleted_at, "offset 0" makes it ask
+-- for facilities and zones only of what class_activation_due_idx finds, and a plan that would not
+-- be worth compiling is not compiled.
 create function class_activation.scheduled_classes(
   p_as_of timestamptz,
   p_not_before time,
@@ -19,7 +20,6 @@ language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan
-set enable_seqscan = off
 set jit = off
 as $function$
 begin

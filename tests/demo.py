@@ -45,7 +45,7 @@ def await_activation(db: Database, until: datetime) -> None:
     """Let the reader watch the facility's clock until a run says that it activated something."""
     listener = db.connect()
     listener.execute("listen class_activation")
-    console.print(f"Waiting for {until:%H:%M:%S} UTC, which is 05:00:00 at Night School.")
+    console.print(f"Waiting for {until:%H:%M:%S} UTC, which is 05:00:00 at Night School.\n")
     with console.status("") as status:
         while not next(listener.notifies(timeout=0.5, stop_after=1), None):
             left = until - datetime.now(timezone.utc)
