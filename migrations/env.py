@@ -1,8 +1,8 @@
 """Alembic's environment.
 
 The version table lives in schema class_activation, so creating it is the beginning of every
-install: just before it, in the same transaction, the preflight looks for all that is needed, and
-the schema is made. When the last revision is gone, so are table and schema.
+install: just before it, in the same transaction, comes the schema. When there is no revision, after
+a downgrade to base or a first upgrade that failed, both go again.
 """
 
 from logging.config import fileConfig
@@ -31,10 +31,8 @@ configuration: dict[str, Any] = {
 
 @event.listens_for(Table, "before_create")
 def prepare(_target: Table, connection: Connection, **_kw: Any) -> None:
-    """Check everything, then make the schema for the version table."""
+    """Make the schema for the version table, if this role may install at all."""
     connection.execute(statement("preflight_v1"))
-    if options.schedules_here:
-        connection.execute(statement("pg_cron_v1"))
     connection.execute(statement("class_activation_v1"))
 
 

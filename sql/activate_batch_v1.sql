@@ -70,6 +70,9 @@ begin
     from due d
     left join counted n on n.class_id = d.class_id
     where d.held
+  ), released as (
+    delete from class_activation.held_back b
+    where b.class_id = any (array(select d.class_id from due d where d.held))
   ), solved as (
     delete from class_activation.problems p
     where p.class_id = any (v_held)

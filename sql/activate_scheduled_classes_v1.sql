@@ -28,6 +28,7 @@ declare
   v_run_id bigint;
   v_due integer[];
   v_broken integer[];
+  v_expected integer;
   v_classes integer[];
   v_done integer := 0;
   v_one_by_one_until integer := 0;
@@ -57,20 +58,7 @@ begin
       hint = 'Leave p_max_classes out to activate all that is due.';
   end if;
 
-  -- the platform knows its batch user by name only, and nothing makes the name unique
-  select min(u.id) into v_author
-  from public.users u
-  where u.username = 'system_batch'
-    and u.deleted_at is null;
-  if v_author is null then
-    raise exception using
-      errcode = 'P0002',
-      message = 'user "system_batch", the author of all batch writes, does not exist or is deleted',
-      hint = 'Restore it (update public.users set deleted_at = null where username = ''system_batch'') or create it:'
-        || ' insert into public.users (username, name_first, name_last, email, role, created_at, updated_at)'
-        || ' values (''system_batch'', ''System'', ''Batch'', ''system_batch@localhost'', ''system_admin'', now(), now()).';
-  end if;
-
+  v_author := class_activation.batch_user();
   insert into class_activation.runs (started_at, as_of, not_before, called_by)
   values (v_started_at, p_as_of, p_not_before, session_user)
   returning id into v_run_id;
@@ -80,6 +68,8 @@ begin
     coalesce(array_agg(s.class_id) filter (where s.problem_sqlstate is not null), '{}')
   into v_due, v_broken
   from class_activation.scheduled_classes(p_as_of, p_not_before) s;
+
+  v_expected := least(cardinality(v_due), p_max_classes);
 
   if v_broken <> '{}' then
     perform class_activation.record_problem(s.class_id, s.problem_sqlstate, s.problem_message)
@@ -128,15 +118,12 @@ begin
         end if;
     end;
     v_done := v_done + cardinality(v_batch);
+    if v_expected > 5000 and v_activated > 0 then
+      raise notice '% of % classes activated', v_activated, v_expected;
+    end if;
   end loop;
 
-  delete from class_activation.runs r
-  where r.id = any (array(
-    select o.id
-    from class_activation.runs o
-    where o.started_at < v_started_at - interval '90 days'
-    for update skip locked
-  ));
+  perform class_activation.prune();
 
   update class_activation.runs r
   set finished_at = clock_timestamp(),

@@ -6,6 +6,7 @@ create table class_activation.activations (
   due_at timestamptz not null,
   activated_at timestamptz not null,
   enrollments_backfilled bigint not null,
+  reverted_by bigint,
   primary key (run_id, class_id)
 );
 
@@ -18,3 +19,4 @@ comment on column class_activation.activations.activated_at is
   'time of the transaction; program_classes.updated_at got the same value';
 comment on column class_activation.activations.enrollments_backfilled is
   'enrollments that got their enrolled_at together with the class';
+comment on column class_activation.activations.reverted_by is 'the run of class_activation.revert that took it back';

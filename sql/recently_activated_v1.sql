@@ -20,6 +20,7 @@ begin
     offset 0  -- ask only for those classes, do not look for the Active ones
   ) c
   where a.activated_at > now() - interval '24 hours'
+    and a.reverted_by is null
     and (p_class_ids is null or a.class_id = any (p_class_ids));
 end;
 $function$;

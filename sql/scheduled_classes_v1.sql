@@ -6,7 +6,8 @@
 create function class_activation.scheduled_classes(
   p_as_of timestamptz,
   p_not_before time,
-  p_class_ids integer[] default null
+  p_class_ids integer[] default null,
+  p_latest_start date default null
 )
 returns table (
   class_id integer,
@@ -22,9 +23,18 @@ set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan
 set jit = off
 as $function$
+declare
+  -- no zone is more than 14 hours ahead of UTC
+  v_latest_start constant date := coalesce(
+    p_latest_start, (p_as_of at time zone 'UTC' + interval '14 hours' - p_not_before)::date
+  );
 begin
   return query
-  select c.id, c.facility_id, r.due, r.due_at, r.problem_sqlstate, r.problem_message
+  select c.id, c.facility_id, r.due and b.run_id is null, r.due_at, r.problem_sqlstate,
+    case
+      when b.run_id is null then r.problem_message
+      else format('taken back by run %s: change its start date or status, or delete it from class_activation.held_back', b.run_id)
+    end
   from public.program_classes c
   cross join lateral (
     select f.timezone
@@ -34,16 +44,17 @@ begin
     offset 0
   ) f
   cross join lateral class_activation.rule(c.start_dt, f.timezone, p_as_of, p_not_before) r
+  left join class_activation.held_back b on b.class_id = c.id and class_activation.is_held_back(b.class_id)
   where c.status = 'Scheduled'
     and num_nulls(c.archived_at, c.deleted_at) = 2
-    -- no zone is more than 14 hours ahead of UTC
-    and c.start_dt <= (p_as_of at time zone 'UTC' + interval '14 hours' - p_not_before)::date
+    and c.start_dt <= v_latest_start
     and (p_class_ids is null or c.id = any (p_class_ids));
 end;
 $function$;
 
-revoke execute on function class_activation.scheduled_classes(timestamptz, time, integer[]) from public;
+revoke execute on function class_activation.scheduled_classes(timestamptz, time, integer[], date) from public;
 
-comment on function class_activation.scheduled_classes(timestamptz, time, integer[]) is
-'The Scheduled, not archived, not deleted classes of live facilities (of p_class_ids, or all) whose
-start has come somewhere on earth at p_as_of, each with what class_activation.rule says of it.';
+comment on function class_activation.scheduled_classes(timestamptz, time, integer[], date) is
+'The Scheduled, not archived, not deleted classes of live facilities (of p_class_ids, or all) that start
+until p_latest_start (default: that have come to their start somewhere on earth at p_as_of), each with
+what class_activation.rule says of it. A class that revert took back is not due.';

@@ -136,6 +136,7 @@ def test_a_run_and_its_activations_are_remembered(db: Database) -> None:
         "due_at": activated.due_at,
         "activated_at": now,
         "enrollments_backfilled": 1,
+        "reverted_by": None,
     }
 
 
@@ -248,8 +249,7 @@ def test_without_the_batch_user_nothing_happens_and_the_hint_brings_it_back(
         db.run(AS_OF)
 
     assert db.status(class_id) == "Scheduled"
-    insert = error.value.diag.message_hint.split("create it: ")[1]
-    db.execute(insert.rstrip("."))
+    db.execute(error.value.diag.message_hint.removeprefix("Create it: "))
     db.run(AS_OF)
     author = db.value("select update_user_id from public.program_classes where id = %s", class_id)
     assert author == db.value(

@@ -1,0 +1,36 @@
+-- What grows by itself is cut by the run: its own log at every run, and once a day, because that table
+-- has no index for it, what pg_cron wrote about our job.
+create function class_activation.prune()
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $function$
+begin
+  delete from class_activation.runs r
+  where r.id = any (array(
+    select o.id
+    from class_activation.runs o
+    where o.started_at < now() - interval '90 days'
+    for update skip locked
+  ));
+
+  if (select count(*) from class_activation.runs r where r.started_at >= date_trunc('day', now(), 'UTC')) = 1
+    and exists (select from pg_namespace n where n.nspname = 'cron' and has_schema_privilege(n.oid, 'usage'))
+    and has_table_privilege('cron.job_run_details', 'delete')
+  then
+    delete from cron.job_run_details d
+    using cron.job j
+    where j.jobname = 'activate_scheduled_classes'
+      and j.database = current_database()
+      and d.jobid = j.jobid
+      and d.start_time < now() - interval '7 days';
+  end if;
+end;
+$function$;
+
+revoke execute on function class_activation.prune() from public;
+
+comment on function class_activation.prune() is
+'Removes runs older than 90 days and, if this is the first run of the day (UTC), the rows older than 7 days
+that pg_cron keeps of our job, as far as the calling role may.';
