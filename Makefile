@@ -1,6 +1,7 @@
 # Each command sets up all that it needs; SERVER=local or SERVER=docker chooses the server.
 VENV := .venv
 READY := $(VENV)/ready
+DEBIAN := $(VENV)/debian
 
 .PHONY: help demo test lint clean
 
@@ -12,17 +13,21 @@ help:
 demo: $(READY)
 	@tests/with-postgres $(VENV)/bin/python tests/demo.py
 
-test: $(READY)
-	@tests/with-postgres $(VENV)/bin/pytest $(PYTEST)
+test: $(READY) $(DEBIAN)
+	@PATH="$(CURDIR)/$(DEBIAN)/usr/bin:$$PATH" tests/with-postgres $(VENV)/bin/pytest $(PYTEST)
 
 lint: $(READY)
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
-	@bash -n tests/with-postgres .ci/run
+	@for script in tests/with-postgres tests/make-venv tests/unpack-debian .ci/run; do bash -n $$script; done
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache
 
 $(READY): pyproject.toml constraints.txt
 	@tests/make-venv $(VENV)
+	@touch $@
+
+$(DEBIAN): $(READY)
+	@tests/unpack-debian $@ prometheus prometheus-sql-exporter
 	@touch $@

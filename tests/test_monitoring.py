@@ -1,0 +1,132 @@
+"""Monitoring: Debian's prometheus-sql-exporter and Prometheus, started with the project's configuration."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from urllib.request import urlopen
+
+import pytest
+from harness import ROOT, Database, url, wait_until
+
+MONITORING = ROOT / "monitoring"
+
+pytestmark = pytest.mark.skipif(
+    not shutil.which("prometheus-sql-exporter"), reason="Debian's packages of Prometheus are not there"
+)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@contextmanager
+def running(*command: str, cwd: Path) -> Iterator[None]:
+    """A program of Prometheus, which knows nothing of our PG* variables, until the end of the block."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    with subprocess.Popen(
+        command, cwd=cwd, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
+
+
+def ask(port: int, path: str) -> Any:
+    """Return what Prometheus answers, or nothing while it does not."""
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/api/v1/{path}") as response:
+            return json.load(response)["data"]
+    except OSError:
+        return None
+
+
+def values(port: int) -> dict[str, float]:
+    """Return our metrics by name."""
+    found = ask(port, "query?query=" + quote('{__name__=~"class_activation_.*"}'))
+    return (
+        {series["metric"]["__name__"]: float(series["value"][1]) for series in found["result"]}
+        if found
+        else {}
+    )
+
+
+def alerts(port: int) -> set[tuple[str, str]]:
+    """Return the names and states of our alerts."""
+    found = ask(port, "alerts")
+    return {(alert["labels"]["alertname"], alert["state"]) for alert in found["alerts"]} if found else set()
+
+
+def test_promtool_accepts_the_rules_and_their_tests() -> None:
+    for arguments in (["check", "config", "prometheus.yml"], ["test", "rules", "alerts_test.yml"]):
+        process = subprocess.run(
+            ["promtool", *arguments], cwd=MONITORING, capture_output=True, text=True, check=False
+        )
+        assert process.returncode == 0, process.stderr
+
+
+def test_prometheus_sees_what_health_says(
+    platform: Database, db: Database, role: str, tmp_path: Path
+) -> None:
+    db.class_(start_dt="2026-03-02")
+    db.enrollment(db.class_(start_dt="2026-03-02"))
+    db.run(max_classes=1)
+    db.facility("Mars/Phobos")
+    db.execute(f"grant execute on function class_activation.health to {role}")
+    exporter_port, prometheus_port = free_port(), free_port()
+
+    shutil.copytree(MONITORING, tmp_path, dirs_exist_ok=True)
+    for name, replacements in {
+        "sql-exporter.yml": {
+            "postgres://monitor@localhost/platform": url(db.name, user=role, password="secret").replace(
+                "postgresql:", "postgres:"
+            ),
+            "interval: 1m": "interval: 1s",
+        },
+        "alerts.yml": {"interval: 1m": "interval: 1s"},
+        "prometheus.yml": {"localhost:9237": f"localhost:{exporter_port}", "interval: 1m": "interval: 1s"},
+    }.items():
+        text = (tmp_path / name).read_text()
+        for old, new in replacements.items():
+            assert old in text
+            text = text.replace(old, new)
+        (tmp_path / name).write_text(text)
+
+    exporter = ("prometheus-sql-exporter", "-config.file", "sql-exporter.yml")
+    prometheus = ("prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=data")
+    with (
+        running(*exporter, "-web.listen-address", f"127.0.0.1:{exporter_port}", cwd=tmp_path),
+        running(*prometheus, f"--web.listen-address=127.0.0.1:{prometheus_port}", cwd=tmp_path),
+    ):
+        seen = wait_until(lambda: values(prometheus_port))
+        wait_until(
+            lambda: (
+                alerts(prometheus_port)
+                == {("ClassActivationOverdue", "pending"), ("ClassActivationUnknownTimezones", "firing")}
+            )
+        )
+
+    health = db.row("select * from class_activation.health()")
+    assert seen.pop("class_activation_last_run_timestamp_seconds") == pytest.approx(
+        health.last_run_at.timestamp()
+    )
+    assert 0 < seen.pop("class_activation_oldest_overdue_seconds") <= health.oldest_overdue_seconds
+    assert str(seen.pop("class_activation_next_due_timestamp_seconds")) == "nan"
+    assert str(seen.pop("class_activation_job_active")) == "nan"
+    assert seen == {
+        "class_activation_status": 2,
+        "class_activation_overdue_classes": 1,
+        "class_activation_problem_classes": 0,
+        "class_activation_unknown_timezones": 1,
+        "class_activation_classes_activated_24h": 1,
+        "class_activation_enrollments_backfilled_24h": health.enrollments_backfilled_24h,
+    }
