@@ -37,21 +37,28 @@ begin
       ('us/east-indiana', 'America/Indiana/Indianapolis')
   ), zone as (
     select f.timezone as name, string_agg(f.id::text, ', ' order by f.id) as facilities,
-      bool_or(r.problem_sqlstate is not null) as unknown,
-      format('update public.facilities set timezone = %L where timezone is not distinct from %L;',
-        coalesce(min(s.name), 'America/New_York'), f.timezone) as fix
+      bool_or(r.problem_sqlstate is not null) as unknown
     from public.facilities f
     cross join lateral class_activation.rule(now()::date, f.timezone, now(), '05:00') r
-    left join suggestion s on s.zone = lower(f.timezone)
     where f.deleted_at is null
     group by f.timezone
     having bool_or(r.problem_sqlstate is not null)
       or not exists (select from pg_timezone_names n where n.name = f.timezone)
+  ), nearest as (
+    select distinct on (z.name) z.name as zone, n.name
+    from zone z
+    cross join generate_series(strpos(z.name, '/') + 3, length(z.name)) i
+    join pg_timezone_names n on lower(left(n.name, i)) = lower(left(z.name, i))
+    where strpos(z.name, '/') > 0
+    order by z.name, i desc, n.name
   ), finding as (
     select z.unknown,
       string_agg(format('%s at facility %s', coalesce(quote_literal(z.name), 'null'), z.facilities), '; ') as zones,
-      string_agg(z.fix, ' ') as fix
+      string_agg(format('update public.facilities set timezone = %L where timezone is not distinct from %L;',
+        coalesce(s.name, n.name, 'America/New_York'), z.name), ' ') as fix
     from zone z
+    left join suggestion s on s.zone = lower(z.name)
+    left join nearest n on n.zone = z.name
     group by z.unknown
   )
   select k.check_name, k.level, k.trouble || f.zones, k.otherwise, f.fix || ' -- or the zone in which it really is'

@@ -22,6 +22,13 @@ def chapter(title: str, text: str) -> None:
     console.print(f"\n[bold cyan]{title}[/]\n{text}\n")
 
 
+def cell(value: object) -> str:
+    """Return a value as psql shows it."""
+    if value is None:
+        return ""
+    return f"{value:%Y-%m-%d %H:%M:%SZ}" if isinstance(value, datetime) else str(value)
+
+
 def show(db: Database, sql: str, limit: int = 6) -> int:
     """Print a query as it would be typed, and its rows; return how many there are."""
     sql = dedent(sql).strip()
@@ -32,9 +39,7 @@ def show(db: Database, sql: str, limit: int = 6) -> int:
     for column in cursor.description:
         table.add_column(column.name, justify="right" if column.type_display in ("int4", "int8") else "left")
     for row in rows[:limit]:
-        table.add_row(
-            *(f"{value:%Y-%m-%d %H:%M:%SZ}" if isinstance(value, datetime) else str(value) for value in row)
-        )
+        table.add_row(*map(cell, row))
     console.print(table)
     more = f", {limit} of them shown" if len(rows) > limit else ""
     console.print(f"[dim]({len(rows)} row{'' if len(rows) == 1 else 's'}{more})[/]\n")
@@ -86,17 +91,12 @@ def main() -> None:
         sys.exit(deployment.returncode)
     show(db, "select jobname, schedule, command from cron.job")
 
-    chapter("3. Look", "Due is what has come to its start date on its own facility's clock.")
+    chapter("3. Look", "What a run would do now, and when the next mornings come.")
     show(
         db,
         """
-        select f.name as facility,
-          count(*) filter (where s.due) as due,
-          count(*) filter (where not s.due) as due_within_a_day
-        from class_activation.scheduled_classes(now(), '00:00') s
-        join facilities f on f.id = s.facility_id
-        group by f.id
-        order by f.id
+        select class_name, facility_name, start_dt, due_at, due, enrollments_to_backfill as to_backfill
+        from class_activation.preview(p_not_before => '00:00')
         """,
     )
 
@@ -145,6 +145,22 @@ def main() -> None:
         order by id
         """,
     )
+
+    chapter(
+        "7. A bad morning", "Somebody mistypes a time zone. Is all well? If not, why, and what is to be done?"
+    )
+    show(
+        db,
+        "update facilities set timezone = 'America/Anchorge' where name = 'Kenai' returning name, timezone",
+    )
+    show(
+        db,
+        """
+        select status, overdue_classes, problem_classes, unknown_timezones, next_due_at, job_active
+        from class_activation.health()
+        """,
+    )
+    show(db, "select check_name, level, detail, fix from class_activation.doctor() where level <> 'ok'")
 
 
 if __name__ == "__main__":

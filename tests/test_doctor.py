@@ -96,13 +96,22 @@ def test_each_defect_turns_its_check_and_the_fix_as_printed_turns_it_back(
     assert set(levels(patient).values()) == {"ok"}
 
 
-def test_a_legacy_name_gets_its_own_suggestion(patient: Database) -> None:
-    # known to this server or not, the suggestion is the same
-    patient.execute("update public.facilities set timezone = 'us/alaska '")
-    assert "America/Anchorage" not in check(patient, "timezones").fix
-    patient.execute("update public.facilities set timezone = 'us/alaska'")
+@pytest.mark.parametrize(
+    ("timezone", "suggestion"),
+    [
+        # known to this server or not, a legacy name in the wrong case is none of the IANA database
+        ("us/alaska", "America/Anchorage"),
+        ("America/Anchorge", "America/Anchorage"),
+        ("America/North_Dakota/Bismark", "America/North_Dakota/Beulah"),
+        ("Mars/Phobos", "America/New_York"),
+    ],
+)
+def test_a_zone_that_is_not_known_gets_a_suggestion(
+    patient: Database, timezone: str, suggestion: str
+) -> None:
+    patient.execute("update public.facilities set timezone = %s", timezone)
     row = patient.row("select * from class_activation.doctor() where level <> 'ok'")
-    assert "set timezone = 'America/Anchorage'" in row.fix
+    assert f"set timezone = '{suggestion}'" in row.fix
 
 
 def test_a_role_that_may_not_log_in_cannot_run_the_job(patient: Database, role: str) -> None:
