@@ -19,7 +19,7 @@ test: $(READY) $(DEBIAN)
 lint: $(READY)
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
-	@for script in tests/with-postgres tests/make-venv tests/unpack-debian .ci/run; do bash -n $$script; done
+	@for script in tests/apt-install tests/make-venv tests/unpack-debian tests/with-postgres .ci/run; do bash -n $$script; done
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache
