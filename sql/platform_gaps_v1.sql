@@ -7,10 +7,7 @@ set search_path = pg_catalog, pg_temp
 as $function$
 declare
   v_owner constant name := (
-    select r.rolname
-    from pg_class c
-    join pg_roles r on r.oid = c.relowner
-    where c.oid = to_regclass('public.program_classes')
+    select pg_get_userbyid(c.relowner) from pg_class c where c.oid = to_regclass('public.program_classes')
   );
 begin
   return query

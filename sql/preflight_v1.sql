@@ -3,10 +3,7 @@
 do $do$
 declare
   v_owner constant name := (
-    select r.rolname
-    from pg_class c
-    join pg_roles r on r.oid = c.relowner
-    where c.oid = to_regclass('public.program_classes')
+    select pg_get_userbyid(c.relowner) from pg_class c where c.oid = to_regclass('public.program_classes')
   );
   v_missing text;
 begin

@@ -24,13 +24,11 @@ set plan_cache_mode = force_custom_plan
 set jit = off
 as $function$
 declare
-  -- no zone is more than 14 hours ahead of UTC
-  v_latest_start constant date := coalesce(
-    p_latest_start, (p_as_of at time zone 'UTC' + interval '14 hours' - p_not_before)::date
-  );
+  -- no zone is more than 14 hours ahead of UTC, and a POSIX string that says so is not believed
+  v_latest_due constant date := (p_as_of at time zone 'UTC' + interval '14 hours' - p_not_before)::date;
 begin
   return query
-  select c.id, c.facility_id, r.due and b.run_id is null, r.due_at, r.problem_sqlstate,
+  select c.id, c.facility_id, r.due and c.start_dt <= v_latest_due and b.run_id is null, r.due_at, r.problem_sqlstate,
     case
       when b.run_id is null then r.problem_message
       else format('taken back by run %s: change its start date or status, or delete it from class_activation.held_back', b.run_id)
@@ -47,7 +45,7 @@ begin
   left join class_activation.held_back b on b.class_id = c.id and class_activation.is_held_back(b.class_id)
   where c.status = 'Scheduled'
     and num_nulls(c.archived_at, c.deleted_at) = 2
-    and c.start_dt <= v_latest_start
+    and c.start_dt <= coalesce(p_latest_start, v_latest_due)
     and (p_class_ids is null or c.id = any (p_class_ids));
 end;
 $function$;

@@ -100,13 +100,13 @@ def test_what_preview_shows_as_due_is_exactly_what_a_run_at_that_instant_activat
     db.execute(
         "insert into public.facilities (name, timezone)"
         " select z, z from unnest(array['America/New_York', 'America/Anchorage', 'Asia/Kathmandu',"
-        " 'Pacific/Kiritimati', 'Pacific/Pago_Pago', 'EST5', 'Mars/Phobos', '']) z"
+        " 'Pacific/Kiritimati', 'Pacific/Pago_Pago', 'EST5', '<T>-99', 'Mars/Phobos', '']) z"
     )
     db.program()
     db.execute(
         "insert into public.program_classes"
         " (program_id, facility_id, start_dt, status, archived_at, deleted_at)"
-        " select 1, 1 + floor(random() * 8), date '2026-03-08' + floor(random() * 7 - 3)::int,"
+        " select 1, 1 + floor(random() * 9), date '2026-03-08' + floor(random() * 7 - 3)::int,"
         " (enum_range(null::public.class_status))[1 + floor(random() * 1.3)],"
         " case when random() < 0.1 then now() end, case when random() < 0.1 then now() end"
         " from generate_series(1, 400)"
