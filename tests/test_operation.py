@@ -33,8 +33,14 @@ def revert(db: Database, *arguments: object) -> dict[int, int]:
 def test_preview_shows_each_waiting_class_and_when_its_morning_comes(db: Database) -> None:
     facility = db.facility("America/Denver", name="Pueblo")
     class_id = db.class_(facility, "2026-03-02", name="Welding")
-    for status in ("Enrolled", "Enrolled", "Cancelled"):
-        db.enrollment(class_id, enrollment_status=status)
+    for columns in (
+        {},
+        {},
+        {"enrollment_status": "Cancelled"},
+        {"enrolled_at": "2026-01-01"},
+        {"deleted_at": "2026-01-01"},
+    ):
+        db.enrollment(class_id, **columns)
     for other in ({"status": "Active"}, {"archived_at": "2026-01-01"}, {"deleted_at": "2026-01-01"}):
         db.class_(facility, **other)
 
@@ -65,7 +71,7 @@ def test_preview_looks_into_the_future_and_past_every_problem(db: Database) -> N
     assert {class_id: row.due for class_id, row in today.items()} == dict.fromkeys(
         (far, lost, dateless, closed), False
     )
-    assert today[far].problem is None
+    assert (today[far].problem, today[far].due_at.year) == (None, 2999)
     assert "Mars/Phobos" in today[lost].problem
     assert "start_dt" in today[dateless].problem
     assert "facility is deleted" in today[closed].problem
@@ -170,6 +176,16 @@ def test_health_warns_of_problems_unknown_zones_and_a_silent_job(db: Database) -
     assert (health(db).problem_classes, health(db).unknown_timezones) == (1, 2)
 
 
+def test_health_does_not_count_what_was_taken_back(db: Database) -> None:
+    db.class_()
+    db.run()
+    job = db.last_run()
+    revert(db, job.id)
+
+    assert health(db).classes_activated_24h == 0
+    assert health(db).last_run_at == job.started_at
+
+
 def test_health_sees_whether_the_job_is_active(cron: Database) -> None:
     deploy("upgrade", "head", database=cron.name)
     cron.run()
@@ -245,7 +261,7 @@ def test_revert_leaves_a_class_that_somebody_has_changed_since(db: Database, cha
 
 def test_revert_leaves_enrollments_that_somebody_has_changed_since(db: Database) -> None:
     class_id = db.class_()
-    untouched, withdrawn, corrected = (db.enrollment(class_id) for _ in range(3))
+    untouched, withdrawn, corrected, completed = (db.enrollment(class_id) for _ in range(4))
     before = db.enrollment(class_id, enrolled_at="2026-01-01 00:00Z")
     db.run(AS_OF)
     for enrollment, change in {
@@ -256,10 +272,16 @@ def test_revert_leaves_enrollments_that_somebody_has_changed_since(db: Database)
             "update public.program_class_enrollments"
             f" set {change}, updated_at = now() where id = {enrollment}"
         )
+    # even by somebody who does not keep updated_at
+    db.execute(
+        "update public.program_class_enrollments set enrollment_status = 'Completed' where id = %s", completed
+    )
 
     assert revert(db, db.last_run().id) == {class_id: 1}
     assert db.enrolled_at(untouched) is None
-    assert all(db.enrolled_at(enrollment) is not None for enrollment in (withdrawn, corrected, before))
+    assert all(
+        db.enrolled_at(enrollment) is not None for enrollment in (withdrawn, corrected, completed, before)
+    )
 
 
 def test_revert_skips_what_another_session_holds(db: Database) -> None:
