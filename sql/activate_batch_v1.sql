@@ -56,7 +56,6 @@ begin
         select r.class_id from class_activation.recently_activated(p_class_ids) r (class_id)
       ))
       and e.enrollment_status = 'Enrolled'
-      -- not "is null", for which the planner may take the index on deleted_at
       and num_nulls(e.enrolled_at, e.deleted_at) = 2
     returning e.class_id
   ), counted as (

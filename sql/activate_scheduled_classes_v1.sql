@@ -80,7 +80,8 @@ begin
 
   -- first those that are not due but may need something: a late backfill, or a problem forgotten
   v_classes := array(
-    select r.class_id from class_activation.recently_activated() r (class_id)
+    select w.class_id
+    from class_activation.waiting_enrollments(array(select class_activation.recently_activated())) w
     union
     select p.class_id from class_activation.problems p where p.last_seen_at < v_started_at
     except

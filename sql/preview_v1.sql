@@ -32,13 +32,7 @@ begin
   return query
   select c.id, c.name::text, f.id, f.name::text, f.timezone::text, c.start_dt, s.due_at, coalesce(s.due, false),
     case when s.due then p_as_of - s.due_at end,
-    (
-      select count(*)
-      from public.program_class_enrollments e
-      where e.class_id = c.id
-        and e.enrollment_status = 'Enrolled'
-        and num_nulls(e.enrolled_at, e.deleted_at) = 2
-    ),
+    coalesce(w.enrollments, 0),
     coalesce(s.problem_message, p.message, case
       when c.start_dt is null then 'no start date; set program_classes.start_dt'
       when f.deleted_at is not null then 'the facility is deleted'
@@ -46,6 +40,9 @@ begin
   from public.program_classes c
   join public.facilities f on f.id = c.facility_id
   left join class_activation.scheduled_classes(p_as_of, p_not_before, null, 'infinity') s on s.class_id = c.id
+  left join class_activation.waiting_enrollments(array(
+    select x.id from public.program_classes x where x.status = 'Scheduled'
+  )) w on w.class_id = c.id
   left join class_activation.problems p on p.class_id = c.id
   where c.status = 'Scheduled'
     and num_nulls(c.archived_at, c.deleted_at) = 2

@@ -18,6 +18,7 @@ def upgrade() -> None:
         "is_held_back_v1",
         "scheduled_classes_v1",
         "recently_activated_v1",
+        "waiting_enrollments_v1",
         "batch_user_v1",
         "activate_batch_v1",
         "record_problem_v1",
@@ -53,6 +54,7 @@ def downgrade() -> None:
     op.execute("drop function class_activation.record_problem(integer, text, text)")
     op.execute("drop function class_activation.activate_batch(bigint, integer[], timestamptz, time, integer)")
     op.execute("drop function class_activation.batch_user()")
+    op.execute("drop function class_activation.waiting_enrollments(integer[])")
     op.execute("drop function class_activation.recently_activated(integer[])")
     op.execute("drop function class_activation.scheduled_classes(timestamptz, time, integer[], date)")
     op.execute("drop function class_activation.is_held_back(integer)")
