@@ -32,7 +32,13 @@ def schedule(cron_url: str, job: Mapping[str, str]) -> None:
                 "which this one would overwrite: connect with another role in -x cron_url"
             )
         cron.execute(UNSCHEDULE, job)
-        cron.execute(SCHEDULE, job)
+        try:
+            cron.execute(SCHEDULE, job)
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise CommandError(
+                f"{error.diag.message_primary} in pg_cron's database: let a superuser run there "
+                f"grant execute on function cron.schedule_in_database to {cron.info.user};"
+            ) from error
 
 
 def unschedule(cron_url: str, job: Mapping[str, str]) -> None:

@@ -197,6 +197,25 @@ def test_cron_url_schedules_the_job_from_pg_crons_database(server: Database, pla
     assert platform.catalog() == bare
 
 
+def test_a_role_that_may_not_schedule_in_another_database_is_told_what_to_grant(
+    server: Database, platform: Database, role: str
+) -> None:
+    server.execute("create extension if not exists pg_cron")
+    server.execute(f"grant usage on schema cron to {role}")
+    elsewhere = [f"cron_url={url(server.name, user=role, password='secret')}"]
+
+    process = alembic("upgrade", "head", database=platform.name, x=elsewhere)
+
+    assert process.returncode != 0
+    remedy = f"grant execute on function cron.schedule_in_database to {role};"
+    assert remedy in process.stderr
+    server.execute(remedy)
+    deploy("upgrade", "head", database=platform.name, x=elsewhere)
+    assert (server.row(JOBS).database, server.row(JOBS).username) == (platform.name, role)
+    deploy("downgrade", "base", database=platform.name, x=elsewhere)
+    assert server.rows(JOBS) == []
+
+
 def test_the_job_of_another_database_is_not_overwritten(
     server: Database, platform: Database, db: Database
 ) -> None:
