@@ -56,10 +56,21 @@ begin
       or p.oid = to_regprocedure('public.activate_scheduled_classes(timestamptz, time, integer)'))
     and a.grantee = 0
     and a.privilege_type = 'EXECUTE';
+
+  -- pg_cron's command passes '05:00' without a type, for which a planted (p_not_before text) fits better
+  return query
+  select 'overloads', 'error',
+    'may be called instead of ours: ' || string_agg(p.oid::regprocedure::text, ', ' order by p.oid::regprocedure::text),
+    'no other function has the name of the job',
+    string_agg(format('alter function %s rename to not_of_class_activation;', p.oid::regprocedure), ' ')
+  from pg_proc p
+  where p.pronamespace = 'public'::regnamespace
+    and p.proname = 'activate_scheduled_classes'
+    and p.oid is distinct from to_regprocedure('public.activate_scheduled_classes(timestamptz, time, integer)');
 end;
 $function$;
 
 revoke execute on function class_activation.doctor_installation() from public;
 
 comment on function class_activation.doctor_installation() is
-'Part of class_activation.doctor(): index, owners and grants.';
+'Part of class_activation.doctor(): index, owners, grants and names.';

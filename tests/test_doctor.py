@@ -44,6 +44,12 @@ DEFECTS = [
         "grant execute on function public.activate_scheduled_classes to public",
         "everybody may execute public.activate_scheduled_classes",
     ),
+    (
+        "overloads",
+        "create function public.activate_scheduled_classes(p_not_before text) returns int"
+        " language sql as 'select 1'",
+        "activate_scheduled_classes(text)",
+    ),
     ("job", "select class_activation.unschedule()", "there is no job"),
     (
         "job",
@@ -78,7 +84,7 @@ def patient(cron: Database) -> Database:
 
 def test_where_all_is_well_nothing_is_to_be_fixed(patient: Database) -> None:
     rows = patient.rows("select * from class_activation.doctor()")
-    assert len(rows) == 23
+    assert len(rows) == 24
     assert all(row.detail and row.fix is None for row in rows)
 
 
