@@ -1,8 +1,10 @@
-# The server that SERVER=docker runs on: PostgreSQL 17 with pg_cron, and libfaketime to move its clock.
+# The server that SERVER=docker runs on: PostgreSQL 17 with pg_cron, plpgsql_check to read our functions,
+# and libfaketime to move its clock.
 FROM debian:trixie-slim
 
 RUN apt-get update \
-  && apt-get install --yes --no-install-recommends libfaketime postgresql-17 postgresql-17-cron \
+  && apt-get install --yes --no-install-recommends \
+    libfaketime postgresql-17 postgresql-17-cron postgresql-17-plpgsql-check \
   && rm -rf /var/lib/apt/lists/*
 
 USER postgres

@@ -52,6 +52,23 @@ def test_however_often_it_is_deployed_there_is_one_job(cron: Database) -> None:
         assert cron.rows(JOBS) == []
 
 
+def test_plpgsql_check_finds_nothing_in_any_function(cron: Database) -> None:
+    deploy("upgrade", "head", database=cron.name)
+    cron.execute("create extension if not exists plpgsql_check")
+
+    findings = cron.rows(
+        """
+        select p.oid::regprocedure::text, c
+        from pg_proc p
+        cross join lateral plpgsql_check_function(p.oid, fatal_errors => false, all_warnings => true) c
+        where p.pronamespace = 'class_activation'::regnamespace or p.proname = 'activate_scheduled_classes'
+        """
+    )
+
+    cron.execute("drop extension plpgsql_check")
+    assert findings == []
+
+
 def test_a_script_schedules_the_same_job(cron: Database) -> None:
     psql(cron, deploy("upgrade", "head", "--sql", database="nowhere", x=["schedule=7 * * * *"]))
     by_script = cron.row(JOBS)
