@@ -53,6 +53,12 @@ def copy(server: Database, template: str) -> Iterator[Database]:
 
 
 @pytest.fixture
+def empty(server: Database) -> Iterator[Database]:
+    """A database with nothing in it."""
+    yield from copy(server, "template0")
+
+
+@pytest.fixture
 def platform(server: Database, templates: dict[str, str], role: str) -> Iterator[Database]:
     """A database with the platform's tables and nothing of ours; it is gone before ROLE is."""
     yield from copy(server, templates["platform"])

@@ -199,10 +199,15 @@ def own_platform(platform: Database, role: str) -> None:
         platform.execute(f"alter table {relation.name} owner to {role}")
 
 
-def psql(database: Database, script: str) -> subprocess.CompletedProcess:
+def psql(database: Database, script: str) -> str:
     """Run a script as a DBA does."""
+    return client(database, "psql", "--no-psqlrc", "--quiet", script=script)
+
+
+def client(database: Database, *command: str, script: str = "") -> str:
+    """Run a client program of PostgreSQL, which must succeed, and return its standard output."""
     process = subprocess.run(
-        ["psql", "--no-psqlrc", "--quiet"],
+        command,
         input=script,
         env={**os.environ, "PGDATABASE": database.name},
         capture_output=True,
@@ -210,4 +215,4 @@ def psql(database: Database, script: str) -> subprocess.CompletedProcess:
         check=False,
     )
     assert process.returncode == 0, process.stderr
-    return process
+    return process.stdout
