@@ -18,8 +18,9 @@ begin
     raise exception using
       errcode = 'P0002',
       message = 'user "system_batch", the author of all batch writes, does not exist or is deleted',
-      hint = 'Create it: insert into public.users (username, name_first, name_last, email, role, created_at, updated_at)'
-        || ' values (''system_batch'', ''System'', ''Batch'', ''system_batch@localhost'', ''system_admin'', now(), now());';
+      hint = 'Create it: insert into public.users'
+        || ' (username, name_first, name_last, email, role, created_at, updated_at) values'
+        || ' (''system_batch'', ''System'', ''Batch'', ''system_batch@localhost'', ''system_admin'', now(), now());';
   end if;
   return v_id;
 end;

@@ -16,7 +16,8 @@ begin
     end,
     'public.class_activation_due_idx is there and valid',
     case
-      when i.indexrelid is null then 'create index concurrently class_activation_due_idx on public.program_classes (status, start_dt);'
+      when i.indexrelid is null then
+        'create index concurrently class_activation_due_idx on public.program_classes (status, start_dt);'
       else 'reindex index concurrently public.class_activation_due_idx;'
     end
   from (values (to_regclass('public.class_activation_due_idx'))) x (oid)
@@ -46,10 +47,9 @@ begin
   where o.owner <> v_owner;
 
   return query
-  select 'grants', 'error',
-    'everybody may execute ' || string_agg(p.oid::regprocedure::text, ', ' order by p.oid::regprocedure::text),
+  select 'grants', 'error', 'everybody may execute ' || string_agg(p.oid::regprocedure::text, ', ' order by p.oid),
     'nobody may execute our functions but the owner and whom he lets',
-    string_agg(format('revoke execute on function %s from public;', p.oid::regprocedure), ' ' order by p.oid::regprocedure::text)
+    string_agg(format('revoke execute on function %s from public;', p.oid::regprocedure), ' ' order by p.oid)
   from pg_proc p
   cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
   where (p.pronamespace = 'class_activation'::regnamespace
@@ -60,7 +60,7 @@ begin
   -- pg_cron's command passes '05:00' without a type, for which a planted (p_not_before text) fits better
   return query
   select 'overloads', 'error',
-    'may be called instead of ours: ' || string_agg(p.oid::regprocedure::text, ', ' order by p.oid::regprocedure::text),
+    'may be called instead of ours: ' || string_agg(p.oid::regprocedure::text, ', ' order by p.oid),
     'no other function has the name of the job',
     string_agg(format('alter function %s rename to not_of_class_activation;', p.oid::regprocedure), ' ')
   from pg_proc p

@@ -30,7 +30,10 @@ begin
         'pg_cron''s launcher does not run, so no job in the cluster does'
     end,
     'pg_cron''s launcher runs',
-    case when v_monitor then 'look for pg_cron in the server''s log, and restart the server' else 'ask as a superuser' end;
+    case
+      when v_monitor then 'look for pg_cron in the server''s log, and restart the server'
+      else 'ask as a superuser'
+    end;
 
   return query
   select 'pg_cron_workers', 'warning',
@@ -69,7 +72,8 @@ begin
 
   union all
   select 'job_active', 'error',
-    string_agg(format('job %s is not active', o.jobid), ', ') filter (where not o.active), 'the job is active', v_schedule
+    string_agg(format('job %s is not active', o.jobid), ', ') filter (where not o.active),
+    'the job is active', v_schedule
   from ours o
 
   union all
@@ -93,10 +97,14 @@ begin
   select 'job_roles_exist', case when v_superuser then 'error' else 'warning' end,
     case
       when not v_superuser then format('role %I sees its own jobs only', current_user)
-      else string_agg(format('job %s belongs to role %s, which is gone: it stops every job of the cluster', j.jobid, j.username), '; ')
+      else 'the role is gone, which stops every job of the cluster: '
+        || string_agg(format('job %s of role %s', j.jobid, j.username), ', ')
     end,
     'the role of every job exists',
-    case when v_superuser then string_agg(format('select cron.unschedule(%s);', j.jobid), ' ') else 'ask as a superuser' end
+    case
+      when v_superuser then string_agg(format('select cron.unschedule(%s);', j.jobid), ' ')
+      else 'ask as a superuser'
+    end
   from cron.job j
   where not exists (select from pg_roles r where r.rolname = j.username);
 

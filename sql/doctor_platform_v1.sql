@@ -80,20 +80,26 @@ begin
 
   return query
   select 'clock', 'error',
-    case when v_last_run > clock_timestamp() then format('the clock is behind the last run, which was at %s', v_last_run) end,
+    case
+      when v_last_run > clock_timestamp() then format('the clock is behind the last run, which was at %s', v_last_run)
+    end,
     'the clock is not behind the last run',
     'set the clock of the server right: pg_cron starts no job until it has caught up';
 
   return query
   select 'overdue_classes', 'error',
-    case when count(*) > 0 then format('%s classes are due for more than an hour, the first since %s', count(*), min(s.due_at)) end,
+    case
+      when count(*) > 0 then
+        format('%s classes are due for more than an hour, the first since %s', count(*), min(s.due_at))
+    end,
     'no class is due for more than an hour', v_run
   from class_activation.scheduled_classes(now(), '05:00') s
   where s.due
     and now() - s.due_at > interval '1 hour';
 
   return query
-  select 'problems', 'error', string_agg(format('class %s: %s %s', p.class_id, p.sqlstate, p.message), '; ' order by p.class_id),
+  select 'problems', 'error',
+    string_agg(format('class %s: %s %s', p.class_id, p.sqlstate, p.message), '; ' order by p.class_id),
     'no class failed', 'mend what the detail names; the next run tries again'
   from class_activation.problems p;
 end;

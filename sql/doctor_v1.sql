@@ -13,7 +13,8 @@ declare
     from unnest(array['public.facilities', 'public.users', 'public.program_classes', 'class_activation.runs']) t (name)
     where not has_table_privilege(t.name, 'select')
   );
-  v_elsewhere constant boolean := obj_description('class_activation'::regnamespace, 'pg_namespace') like '%-x cron_url%';
+  v_elsewhere constant boolean :=
+    obj_description('class_activation'::regnamespace, 'pg_namespace') like '%-x cron_url%';
   v_here constant boolean := exists (select from pg_extension e where e.extname = 'pg_cron');
   v_usable constant boolean := v_here and exists (
     select from pg_namespace n where n.nspname = 'cron' and has_schema_privilege(n.oid, 'usage')
@@ -45,13 +46,15 @@ begin
     select 'pg_cron_preloaded', case when v_libraries is null then 'warning' else 'error' end,
       case
         when v_libraries is null then format('role %I may not see shared_preload_libraries', current_user)
-        when v_libraries !~ '\mpg_cron\M' then 'shared_preload_libraries does not name pg_cron, so no job in the cluster runs'
+        when v_libraries !~ '\mpg_cron\M' then
+          'shared_preload_libraries does not name pg_cron, so no job in the cluster runs'
       end,
       'shared_preload_libraries names pg_cron',
       case
         when v_libraries is null then 'ask as a superuser or as a member of pg_monitor'
         else format('alter system set shared_preload_libraries = %s; -- then restart the server', (
-          select string_agg(quote_literal(l), ', ') from regexp_split_to_table(concat_ws(',', nullif(v_libraries, ''), 'pg_cron'), '\s*,\s*') l
+          select string_agg(quote_literal(l), ', ')
+          from regexp_split_to_table(concat_ws(',', nullif(v_libraries, ''), 'pg_cron'), '\s*,\s*') l
         ))
       end
 
@@ -59,11 +62,18 @@ begin
     select 'pg_cron', case when v_here then 'warning' else 'error' end,
       case
         when v_elsewhere then null
-        when not v_here then format('extension pg_cron is not in database %I, so nothing calls the job', current_database())
+        when not v_here then
+          format('extension pg_cron is not in database %I, so nothing calls the job', current_database())
         when not v_usable then format('role %I may not use schema cron: not looked at', current_user)
       end,
-      case when v_elsewhere then 'in another database, where cron.job tells of the job' else 'extension pg_cron is here' end,
-      case when v_here then format('grant usage on schema cron to %I;', current_user) else 'create extension pg_cron;' end
+      case
+        when v_elsewhere then 'in another database, where cron.job tells of the job'
+        else 'extension pg_cron is here'
+      end,
+      case
+        when v_here then format('grant usage on schema cron to %I;', current_user)
+        else 'create extension pg_cron;'
+      end
 
     union all
     select c.* from class_activation.doctor_pg_cron() c where v_usable

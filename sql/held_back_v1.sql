@@ -6,7 +6,7 @@ create table class_activation.held_back (
 );
 
 comment on table class_activation.held_back is
-  'Classes that revert took back: not activated again until their start date or status is changed, or their row here is deleted.';
+  'Classes that revert took back, not activated again until their start date or status is changed or their row here deleted.';
 comment on column class_activation.held_back.run_id is 'the run of revert that took the class back';
 comment on column class_activation.held_back.history_id is
   'the newest id of program_classes_history at that moment: later rows tell whether the class was changed';

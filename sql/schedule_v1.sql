@@ -18,10 +18,11 @@ begin
     raise exception using
       errcode = '55000',
       message = format('extension pg_cron is not in database %I', current_database()),
-      hint = format('If it lives in another database, run there: select cron.schedule_in_database(%L, %L, %L, %L, %L, true);',
+      hint = 'If it lives in another database, run there: '
+        || format('select cron.schedule_in_database(%L, %L, %L, %L, %L, true);',
           v_job.jobname, v_job.schedule, v_job.command, v_job.database, v_username)
-        || ' (alembic does so with -x cron_url=postgresql://...).'
-        || format(' If not, let a superuser run here: create extension pg_cron; grant usage on schema cron to %I;', current_user);
+        || ' (alembic does so with -x cron_url=postgresql://...). If not, let a superuser run here: '
+        || format('create extension pg_cron; grant usage on schema cron to %I;', current_user);
   elsif not has_schema_privilege('cron', 'usage') then
     raise exception using
       errcode = '42501',
@@ -47,7 +48,9 @@ begin
     and (not j.active or j.username <> v_username);
 
   if v_superuser then
-    return cron.schedule_in_database(v_job.jobname, v_job.schedule, v_job.command, v_job.database, v_username::text, true);
+    return cron.schedule_in_database(
+      v_job.jobname, v_job.schedule, v_job.command, v_job.database, v_username::text, true
+    );
   else
     return cron.schedule(v_job.jobname, v_job.schedule, v_job.command);
   end if;

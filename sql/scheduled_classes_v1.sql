@@ -31,7 +31,8 @@ begin
   select c.id, c.facility_id, r.due and c.start_dt <= v_latest_due and b.run_id is null, r.due_at, r.problem_sqlstate,
     case
       when b.run_id is null then r.problem_message
-      else format('taken back by run %s: change its start date or status, or delete it from class_activation.held_back', b.run_id)
+      else format('taken back by run %s: change its start date or status,', b.run_id)
+        || ' or delete its row in class_activation.held_back'
     end
   from public.program_classes c
   cross join lateral (

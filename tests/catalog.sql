@@ -11,7 +11,8 @@ from pg_namespace n
 join installed using (oid)
 union all
 select 'relation ' || c.relkind::text, c.oid::regclass::text,
-  concat_ws(' | ', c.relowner::regrole, c.relacl, pg_get_indexdef(i.indexrelid), i.indisvalid, obj_description(c.oid, 'pg_class'))
+  concat_ws(' | ', c.relowner::regrole, c.relacl, pg_get_indexdef(i.indexrelid), i.indisvalid,
+    obj_description(c.oid, 'pg_class'))
 from pg_class c
 join installed n on n.oid = c.relnamespace
 left join pg_index i on i.indexrelid = c.oid
@@ -31,7 +32,8 @@ from pg_constraint r
 join installed n on n.oid = r.connamespace
 union all
 select 'function', p.oid::regprocedure::text,
-  concat_ws(' | ', p.proowner::regrole, p.proacl, p.proconfig, md5(p.prosrc), pg_get_functiondef(p.oid), obj_description(p.oid, 'pg_proc'))
+  concat_ws(' | ', p.proowner::regrole, p.proacl, p.proconfig, md5(p.prosrc), pg_get_functiondef(p.oid),
+    obj_description(p.oid, 'pg_proc'))
 from pg_proc p
 join installed n on n.oid = p.pronamespace
 union all
@@ -40,7 +42,9 @@ from pg_trigger t
 where not t.tgisinternal
 union all
 select 'type', y.oid::regtype::text,
-  concat_ws(' | ', y.typowner::regrole, y.typtype, (select string_agg(e.enumlabel, ',' order by e.enumsortorder) from pg_enum e where e.enumtypid = y.oid))
+  concat_ws(' | ', y.typowner::regrole, y.typtype, (
+    select string_agg(e.enumlabel, ',' order by e.enumsortorder) from pg_enum e where e.enumtypid = y.oid
+  ))
 from pg_type y
 join installed n on n.oid = y.typnamespace
 union all
