@@ -12,11 +12,12 @@ ENV PATH=/usr/lib/postgresql/17/bin:$PATH PGDATA=/var/lib/postgresql/throwaway
 EXPOSE 5432
 HEALTHCHECK --interval=1s --timeout=5s --retries=60 CMD pg_isready --quiet --host=127.0.0.1
 
-# PGPASSWORD is given at run time. The server lives as long as its standard input is open, so it ends
-# with whoever started it, however that one ended.
+# PGPASSWORD is given at run time. The container lives as long as its standard input is open, so it ends
+# with whoever started it, however that one ended; the server in it may be stopped, killed and started.
 CMD ["bash", "-euc", "\
-  initdb --username=postgres --encoding=UTF8 --locale=C.UTF-8 --auth=scram-sha-256 --pwfile=<(echo \"$PGPASSWORD\") >/dev/null; \
+  initdb --username=postgres --encoding=UTF8 --locale=C.UTF-8 --auth=scram-sha-256 --pwfile=<(echo \"$PGPASSWORD\") \
+    --set listen_addresses='*' --set shared_preload_libraries=pg_cron \
+    --set cron.database_name=postgres --set cron.use_background_workers=on >/dev/null; \
   echo 'host all all all scram-sha-256' >>$PGDATA/pg_hba.conf; \
-  postgres -c listen_addresses='*' -c shared_preload_libraries=pg_cron -c cron.database_name=postgres \
-    -c cron.use_background_workers=on >$PGDATA/server.log 2>&1 <&- & \
-  cat >/dev/null; kill -INT $!; wait"]
+  pg_ctl start --log=$PGDATA/server.log <&- >/dev/null; \
+  cat >/dev/null; pg_ctl stop --mode=immediate"]

@@ -3,12 +3,13 @@ VENV := .venv
 READY := $(VENV)/ready
 DEBIAN := $(VENV)/debian
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint mornings clean
 
 help:
 	@echo "make demo   the job on a sample platform, until pg_cron activates a class by itself"
 	@echo "make test   all tests (PYTEST='-k sessions' for some); SERVER=docker for PostgreSQL 17"
 	@echo "make lint   style of Python and shell"
+	@echo "make mornings   5 AM at seven facilities, ours and the platform's, measured (Docker)"
 
 demo: $(READY)
 	@tests/with-postgres $(VENV)/bin/python tests/demo.py
@@ -20,6 +21,9 @@ lint: $(READY)
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@for script in tests/apt-install tests/make-venv tests/unpack-debian tests/with-postgres .ci/run; do bash -n $$script; done
+
+mornings: $(READY)
+	@SERVER=docker tests/with-postgres $(VENV)/bin/python tests/mornings.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache

@@ -20,8 +20,9 @@ BATCH_USER = 99999
 class Database:
     """A database by name, with one connection in autocommit mode, and rows of the platform to put into it."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, **server: str) -> None:
         self.name = name
+        self._server = server
         self._connections: list[psycopg.Connection] = []
         self.connection = self.connect()
 
@@ -31,7 +32,7 @@ class Database:
             dbname=self.name,
             client_encoding="utf8",
             row_factory=namedtuple_row,
-            **{"autocommit": True, **kwargs},
+            **{"autocommit": True, **self._server, **kwargs},
         )
         self._connections.append(connection)
         return connection
@@ -144,22 +145,31 @@ class Database:
         )
 
 
-def alembic(*arguments: str, database: str, x: Sequence[str] = (), env: dict[str, str] | None = None) -> Any:
-    """Run the alembic command as a deployer does and return the finished process."""
+def start_alembic(
+    *arguments: str, database: str, x: Sequence[str] = (), env: dict[str, str] | None = None
+) -> subprocess.Popen:
+    """Start the alembic command as a deployer does."""
     options = [part for option in x for part in ("-x", option)]
-    return subprocess.run(
+    return subprocess.Popen(
         [sys.executable, "-m", "alembic", *options, *arguments],
         cwd=ROOT,
         env={**os.environ, "PGDATABASE": database, **(env or {})},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
     )
 
 
-def deploy(*arguments: str, database: str, x: Sequence[str] = ()) -> str:
+def alembic(*arguments: str, **options: Any) -> subprocess.CompletedProcess:
+    """Run the alembic command and return the finished process."""
+    with start_alembic(*arguments, **options) as process:
+        said, complained = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, said, complained)
+
+
+def deploy(*arguments: str, **options: Any) -> str:
     """Run the alembic command, which must succeed, and return its standard output."""
-    process = alembic(*arguments, database=database, x=x)
+    process = alembic(*arguments, **options)
     assert process.returncode == 0, process.stderr
     return process.stdout
 

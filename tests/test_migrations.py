@@ -1,14 +1,12 @@
 """Installing, removing, and everything that can get into the way of either."""
 
 import itertools
-import os
 import re
-import subprocess
 from pathlib import Path
 
 import psycopg
 import pytest
-from harness import ROOT, Database, alembic, client, deploy, own_platform, psql, url
+from harness import ROOT, Database, alembic, client, deploy, own_platform, psql, start_alembic, url
 from psycopg.conninfo import make_conninfo
 
 OFF = ["schedule=off"]
@@ -167,17 +165,7 @@ def test_looking_at_the_revision_changes_nothing(platform: Database) -> None:
 
 
 def test_two_deployers_at_once_both_end_well(platform: Database) -> None:
-    command = ["-x", "schedule=off", "upgrade", "head"]
-    deployers = [
-        subprocess.Popen(
-            [os.sys.executable, "-m", "alembic", *command],
-            cwd=ROOT,
-            env={**os.environ, "PGDATABASE": platform.name},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(3)
-    ]
+    deployers = [start_alembic("upgrade", "head", database=platform.name, x=OFF) for _ in range(3)]
 
     said = [deployer.communicate()[1] for deployer in deployers]
 

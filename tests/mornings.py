@@ -1,0 +1,161 @@
+"""5 AM, seen: pg_cron on its own, beside the platform's own schedule, on a server whose clock is moved.
+
+`make mornings` measures, prints the table that README.md shows, and draws docs/mornings.svg. Two
+databases of one server hold the same classes, one at each facility. In the one is what this project
+installs; the other has the platform's job: at 05:00 UTC every class whose start date has come.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta, timezone
+from zoneinfo import ZoneInfo
+
+from chart import OURS, THEIRS, chart
+from container import Container, container
+from harness import Database, deploy, wait_until
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+ZONES = [
+    "America/New_York",
+    "America/Chicago",
+    "America/Denver",
+    "America/Phoenix",
+    "America/Los_Angeles",
+    "America/Anchorage",
+    "Australia/Sydney",
+]
+DAYS = {
+    date(2026, 1, 14): "an ordinary day",
+    date(2026, 3, 8): "Chicago's clocks go forward",
+    date(2026, 4, 5): "Sydney's clocks go back",
+    date(2026, 10, 4): "Sydney's clocks go forward",
+    date(2026, 11, 1): "Chicago's clocks go back",
+}
+QUARTER = timedelta(minutes=15)
+PLATFORMS_JOB = """
+update public.program_classes c
+set status = 'Active'
+from public.facilities f
+where f.id = c.facility_id
+  and c.status = 'Scheduled'
+  and c.archived_at is null
+  and c.deleted_at is null
+  and c.start_dt <= (now() at time zone f.timezone)::date
+"""
+
+
+@dataclass(frozen=True)
+class Morning:
+    """How late a class became Active that started on DAY in ZONE; before 5 AM local time is negative."""
+
+    day: date
+    zone: str
+    ours: timedelta
+    theirs: timedelta
+
+
+def five_am(day: date, zone: str) -> datetime:
+    """Return the instant at which it is 5 AM in ZONE."""
+    return datetime.combine(day, time(5), ZoneInfo(zone)).astimezone(timezone.utc)
+
+
+def ticks(day: date) -> list[datetime]:
+    """Return when a class of DAY may become Active, and the quarter of an hour before each of our ticks."""
+    ours = {five_am(day, zone) for zone in ZONES}
+    theirs = {five_am(day + timedelta(days=days), "UTC") for days in (0, 1)}
+    return sorted(ours | {tick - QUARTER for tick in ours} | theirs)
+
+
+def install(server: Container) -> tuple[Database, Database]:
+    """Return our database and the platform's, both with the same facilities, both with their job."""
+    ours = server.database()
+    ours.execute("create database theirs")
+    theirs = server.database("theirs")
+    for db in (ours, theirs):
+        db.load_platform()
+        for zone in ZONES:
+            db.facility(zone)
+    deploy("upgrade", "head", database=ours.name, env=server.env)
+    ours.execute(
+        "select cron.schedule_in_database('theirs', '0 5 * * *', %s, 'theirs')",
+        PLATFORMS_JOB,
+    )
+    return ours, theirs
+
+
+def let_tick(server: Container, db: Database, tick: datetime) -> None:
+    """Set the clock to a moment before TICK and wait until pg_cron has run what is due at it."""
+    server.set_clock(tick - timedelta(seconds=1))
+    jobs = 2 if tick.time() == time(5) else 1
+    done = "select count(*) >= %s from cron.job_run_details where status = 'succeeded' and start_time >= %s"
+    wait_until(lambda: db.value(done, jobs, tick))
+
+
+def measure(server: Container, ours: Database, theirs: Database, day: date) -> Iterator[Morning]:
+    """Let DAY go by and tell how late the classes became Active that start on it."""
+    class_ids = {
+        zone: [db.class_(facility, day) for db in (ours, theirs)]
+        for facility, zone in enumerate(ZONES, start=1)
+    }
+    for tick in ticks(day):
+        let_tick(server, ours, tick)
+    active_at = (
+        "select created_at from public.program_classes_history"
+        " where parent_ref_id = %s and after_update ->> 'status' = 'Active'"
+    )
+    for zone, (our_id, their_id) in class_ids.items():
+        five = five_am(day, zone)
+        yield Morning(
+            day, zone, ours.value(active_at, our_id) - five, theirs.value(active_at, their_id) - five
+        )
+
+
+def minutes(duration: timedelta) -> float:
+    return duration / timedelta(minutes=1)
+
+
+def draw(mornings: list[Morning]) -> None:
+    """Draw one day on the clocks of its facilities."""
+    (day,) = {morning.day for morning in mornings}
+    with chart("mornings", 8, 2.6) as axes:
+        for row, morning in enumerate(reversed(mornings)):
+            hours = [5 + late / timedelta(hours=1) for late in (morning.ours, morning.theirs)]
+            axes.plot(hours, [row, row], color="#d0d7de", linewidth=6, solid_capstyle="round", zorder=1)
+            axes.scatter(hours, [row, row], color=[OURS, THEIRS], s=60, zorder=2)
+        axes.scatter([], [], color=OURS, s=60, label="this job")
+        axes.scatter([], [], color=THEIRS, s=60, label="at 05:00 UTC, as the platform does it")
+        axes.set_yticks(range(len(mornings)), [morning.zone for morning in reversed(mornings)])
+        axes.set_xticks(range(0, 25, 3), [f"{hour:02}:00" for hour in range(0, 25, 3)])
+        axes.set_xlabel(f"local time on {day} at which a class that starts that day became Active")
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
+
+
+def main() -> None:
+    """Measure, print and draw."""
+    console = Console()
+    first = five_am(min(DAYS), "UTC") - timedelta(days=1)
+    with container(first) as server:
+        ours, theirs = install(server)
+        days = track(DAYS, "Letting the days go by", console=console, transient=True)
+        mornings = [morning for day in days for morning in measure(server, ours, theirs, day)]
+
+    table = Table(box=None, title="Minutes after 5 AM local time at which a class became Active")
+    table.add_column("facility in")
+    table.add_column("this job, at most", justify="right")
+    for day in DAYS:
+        table.add_column(f"theirs {day:%b} {day.day}", justify="right")
+    for zone in ZONES:
+        late = [morning for morning in mornings if morning.zone == zone]
+        table.add_row(
+            zone,
+            f"{minutes(max(morning.ours for morning in late)):.2f}",
+            *[f"{minutes(morning.theirs):+.0f}" for morning in late],
+        )
+    console.print(table)
+    draw([morning for morning in mornings if morning.day == min(DAYS) and morning.zone.startswith("America")])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""What a crash leaves, of the server or of a deployer, and what the next run or command makes of it."""
+
+import os
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from subprocess import Popen
+
+import psycopg
+import pytest
+from container import Container, container
+from harness import Database, deploy, start_alembic, wait_until
+
+CRASHES = 50
+DEPLOYMENTS = 10
+CLASSES = 1200
+# about what a run, an upgrade from its first connection on, and "docker exec" before it does anything, take
+RUN_SECONDS = 0.5
+UPGRADE_SECONDS = 0.7
+EXEC_SECONDS = 0.1
+OFF = ["schedule=off"]
+SESSIONS = """
+select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()
+"""
+
+
+def kill_the_backend(server: Container, pid: int, seconds: float) -> None:
+    witness = server.database()
+    server.execute("bash", "-c", f"sleep {seconds}; kill -KILL {pid}")
+    # the server ends all sessions then, and begins anew
+    with pytest.raises(psycopg.OperationalError):
+        witness.execute("select pg_sleep(60)")
+
+
+def stop_the_server(server: Container, _pid: int, seconds: float) -> None:
+    server.execute("bash", "-c", f"sleep {seconds}; pg_ctl stop --mode=immediate")
+    server.start()
+
+
+def half_activated(db: Database) -> list[int]:
+    """Return the classes of which one trace of an activation is there and another is not."""
+    return db.rows(
+        """
+        select c.id
+        from public.program_classes c
+        join public.program_class_enrollments e on e.class_id = c.id
+        left join public.program_classes_history h on h.parent_ref_id = c.id
+        left join class_activation.activations a on a.class_id = c.id
+        left join class_activation.runs r on r.id = a.run_id
+        group by c.id
+        having num_nulls(
+          nullif(max(c.status), 'Scheduled'), max(e.enrolled_at), max(h.id), max(a.run_id), max(r.finished_at)
+        ) not in (0, 5)
+          or count(e.enrolled_at) not in (0, count(*))
+          or count(distinct h.id) > 1
+          or count(distinct a.run_id) > 1
+        """
+    )
+
+
+def database(server: Container) -> Database | None:
+    """Return the server's database, if it answers."""
+    try:
+        return server.database()
+    except psycopg.OperationalError:
+        return None
+
+
+@pytest.mark.skipif("IMAGE" not in os.environ, reason="needs a server in Docker: SERVER=docker")
+@pytest.mark.parametrize("crash", [kill_the_backend, stop_the_server])
+def test_a_crash_leaves_no_half_activated_class_and_the_next_run_finishes(
+    crash: Callable[[Container, int, float], None],
+) -> None:
+    interrupted = 0
+    with container() as server, ThreadPoolExecutor(1) as threads:
+        db = server.database()
+        db.load_platform()
+        facility, program, user = db.facility(), db.program(), db.resident()
+        deploy("upgrade", "head", database=db.name, x=OFF, env=server.env)
+        for _ in range(CRASHES):
+            db.execute(
+                "truncate public.program_classes, public.program_class_enrollments,"
+                " public.program_classes_history, class_activation.activations, class_activation.runs"
+            )
+            db.execute(
+                """
+                with class as (
+                  insert into public.program_classes (facility_id, program_id, start_dt, status)
+                  select %s, %s, '2026-03-02', 'Scheduled' from generate_series(1, %s)
+                  returning id
+                )
+                insert into public.program_class_enrollments (class_id, user_id, enrollment_status)
+                select c.id, %s, 'Enrolled' from class c, generate_series(1, 3)
+                """,
+                facility,
+                program,
+                CLASSES,
+                user,
+            )
+            seconds = random.uniform(0, RUN_SECONDS)
+            crashed = threads.submit(crash, server, db.connection.info.backend_pid, seconds)
+            try:
+                db.execute("select pg_sleep(%s)", EXEC_SECONDS)
+                db.run()
+            except psycopg.OperationalError:
+                interrupted += 1
+            crashed.result()
+
+            db = wait_until(lambda: database(server))
+            assert half_activated(db) == []
+            db.run()
+            assert db.value("select count(*) from public.program_classes where status = 'Scheduled'") == 0
+    # a crash before the run or after it proves nothing
+    assert interrupted > CRASHES / 4
+
+
+def kill_the_deployer(_db: Database, deployer: Popen) -> None:
+    deployer.kill()
+
+
+def terminate_its_sessions(db: Database, _deployer: Popen) -> None:
+    db.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity"
+        " where datname = current_database() and pid <> pg_backend_pid()"
+    )
+
+
+@pytest.mark.parametrize("end", [kill_the_deployer, terminate_its_sessions])
+def test_a_deployment_that_is_ended_at_any_point_only_needs_repeating(
+    platform: Database, db: Database, end: Callable[[Database, Popen], None]
+) -> None:
+    for _ in range(DEPLOYMENTS):
+        deployer = start_alembic("upgrade", "head", database=platform.name, x=OFF)
+        wait_until(lambda: platform.value(SESSIONS) > 0)
+        time.sleep(random.uniform(0, UPGRADE_SECONDS))
+        end(platform, deployer)
+        deployer.communicate()
+
+        deploy("upgrade", "head", database=platform.name, x=OFF)
+        assert platform.catalog() == db.catalog()
+        deploy("downgrade", "base", database=platform.name, x=OFF)
+
+
+@pytest.mark.parametrize("end", [kill_the_deployer, terminate_its_sessions])
+def test_the_invalid_index_of_a_deployment_that_was_ended_is_built_anew(
+    platform: Database, db: Database, end: Callable[[Database, Popen], None]
+) -> None:
+    editor = platform.connect(autocommit=False)
+    editor.execute("update public.program_classes set capacity = 1")
+    deployer = start_alembic("upgrade", "head", database=platform.name, x=OFF)
+    wait_until(lambda: platform.value("select count(*) from pg_index where not indisvalid"))
+
+    end(platform, deployer)
+    deployer.communicate()
+    editor.close()
+
+    deploy("upgrade", "head", database=platform.name, x=OFF)
+    assert platform.catalog() == db.catalog()
