@@ -39,6 +39,8 @@ join installed n on n.oid = p.pronamespace
 union all
 select 'trigger', format('%s.%s', t.tgrelid::regclass, t.tgname), pg_get_triggerdef(t.oid)
 from pg_trigger t
+join pg_class c on c.oid = t.tgrelid
+join installed n on n.oid = c.relnamespace
 where not t.tgisinternal
 union all
 select 'type', y.oid::regtype::text,

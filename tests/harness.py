@@ -20,9 +20,9 @@ BATCH_USER = 99999
 class Database:
     """A database by name, with one connection in autocommit mode, and rows of the platform to put into it."""
 
-    def __init__(self, name: str, **server: str) -> None:
+    def __init__(self, name: str, port: str | None = None) -> None:
         self.name = name
-        self._server = server
+        self.port = port or os.environ.get("PGPORT", "5432")
         self._connections: list[psycopg.Connection] = []
         self.connection = self.connect()
 
@@ -30,9 +30,10 @@ class Database:
         """Open another session; it ends with the test."""
         connection = psycopg.connect(
             dbname=self.name,
+            port=self.port,
             client_encoding="utf8",
             row_factory=namedtuple_row,
-            **{"autocommit": True, **self._server, **kwargs},
+            **{"autocommit": True, **kwargs},
         )
         self._connections.append(connection)
         return connection
@@ -219,7 +220,7 @@ def client(database: Database, *command: str, script: str = "") -> str:
     process = subprocess.run(
         command,
         input=script,
-        env={**os.environ, "PGDATABASE": database.name},
+        env={**os.environ, "PGDATABASE": database.name, "PGPORT": database.port},
         capture_output=True,
         text=True,
         check=False,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from harness import ROOT, Database, alembic, client, deploy, own_platform, psql, start_alembic, url
+from harness import ROOT, Database, alembic, deploy, own_platform, psql, start_alembic, url
 from psycopg.conninfo import make_conninfo
 
 OFF = ["schedule=off"]
@@ -294,26 +294,6 @@ def test_the_platforms_next_migration_still_runs(db: Database) -> None:
     as_enum = db.class_()
     assert [row.class_id for row in db.run()] == [as_enum]
     assert db.value(f"select indisvalid from pg_index where indexrelid = 'public.{INDEX}'::regclass")
-
-
-def test_a_restored_database_is_the_same_and_works(db: Database, empty: Database) -> None:
-    activated, waiting = db.class_(), db.class_()
-    db.enrollment(activated)
-    db.run(max_classes=1)
-    remembered = (
-        "select (r, a)::text from class_activation.runs r"
-        " join class_activation.activations a on a.run_id = r.id"
-    )
-
-    psql(empty, client(db, "pg_dump"))
-
-    assert empty.catalog() == db.catalog()
-    assert empty.rows(remembered) == db.rows(remembered)
-    late = empty.enrollment(activated)
-    assert [row.class_id for row in empty.run()] == [waiting]
-    assert empty.enrolled_at(late) is not None
-    assert empty.last_run().id == db.last_run().id + 1
-    deploy("downgrade", "base", database=empty.name)
 
 
 def test_an_unknown_option_is_refused(platform: Database) -> None:

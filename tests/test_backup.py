@@ -1,0 +1,74 @@
+"""pg_dump and restore, into the same major version and into a newer one."""
+
+import os
+import shutil
+import subprocess
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from container import container
+from harness import ROOT, Database, client, deploy, psql, wait_until
+from mornings import five_am
+
+OLDER = """
+set -e
+psql="psql --no-psqlrc --quiet --output=/dev/null"
+$psql --file=tests/platform.sql --file=tests/sample.sql
+.venv/bin/alembic upgrade head
+$psql --command="select activate_scheduled_classes()"
+/usr/bin/pg_dump
+"""
+
+
+def test_a_restored_database_is_the_same_and_works(db: Database, empty: Database, role: str) -> None:
+    db.execute(f"grant execute on function public.activate_scheduled_classes to {role}")
+    activated, waiting = db.class_(), db.class_()
+    db.enrollment(activated)
+    db.run(max_classes=1)
+    remembered = (
+        "select (r, a)::text from class_activation.runs r"
+        " join class_activation.activations a on a.run_id = r.id"
+    )
+
+    psql(empty, client(db, "pg_dump"))
+
+    assert empty.catalog() == db.catalog()
+    assert empty.rows(remembered) == db.rows(remembered)
+    late = empty.enrollment(activated)
+    assert [row.class_id for row in empty.run()] == [waiting]
+    assert empty.enrolled_at(late) is not None
+    assert empty.last_run().id == db.last_run().id + 1
+    deploy("downgrade", "base", database=empty.name)
+    for database in (db, empty):
+        database.execute(f"drop owned by {role}")
+
+
+@pytest.mark.skipif(
+    "IMAGE" not in os.environ or not shutil.which("pg_virtualenv"),
+    reason="needs two servers: SERVER=docker on a machine with Debian's packages",
+)
+def test_restored_into_a_newer_major_version_pg_cron_goes_on(server: Database, db: Database) -> None:
+    elsewhere = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    dump = subprocess.check_output(
+        ["tests/with-postgres", "bash", "-c", OLDER],
+        cwd=ROOT,
+        env={**elsewhere, "SERVER": "local"},
+        text=True,
+    )
+    assert f"Dumped from database version {server.connection.info.server_version // 10000}." not in dump
+    now = datetime.now(timezone.utc)
+    with container(now) as newer:
+        restored = newer.database()
+
+        psql(restored, dump)
+
+        catalog = restored.catalog()
+        assert catalog.pop(("extension", "pg_cron"))
+        assert catalog == db.catalog()
+        before = restored.last_run()
+        assert before.classes_activated > 0
+        tomorrow = five_am(now.date() + timedelta(days=1), "America/Denver")
+        newer.set_clock(tomorrow - timedelta(seconds=1))
+        wait_until(lambda: restored.last_run().started_at >= tomorrow)
+        assert restored.last_run().classes_activated > 0
+        assert restored.value("select count(*) from class_activation.doctor() where level = 'error'") == 0
