@@ -1,35 +1,42 @@
-"""Callers of the job and editors of the platform, all at once, for a while."""
+"""Callers of the job, editors, migrations of the platform and a deployer of ours, all at once, for a minute."""
 
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from harness import BATCH_USER, Database
+import psycopg
+from harness import BATCH_USER, Database, alembic, deploy
 
-SECONDS = 20
+SECONDS = 60
 CALLERS = 8
 EDITORS = 8
 CLASSES = 160
+LONGEST_WAIT = 3
 
 
-def call(db: Database, until: float) -> int:
-    """Call the job again and again; return how often."""
-    session, calls = db.connect(), 0
+def call(db: Database, until: float) -> float:
+    """Call the job again and again; return how long the longest call took."""
+    session, longest = db.connect(), 0.0
     while time.monotonic() < until:
         arguments = random.choice(
             ["", "p_max_classes => 1", "p_max_classes => 20", "p_not_before => '05:00'"]
         )
-        session.execute(f"select public.activate_scheduled_classes({arguments})")
-        calls += 1
-    return calls
+        began = time.monotonic()
+        try:
+            session.execute(f"select public.activate_scheduled_classes({arguments})")
+        except psycopg.errors.UndefinedFunction:
+            continue  # the deployer has just removed it
+        longest = max(longest, time.monotonic() - began)
+    return longest
 
 
-def edit(db: Database, until: float, classes: list[int], users: list[int]) -> int:
-    """Do what staff do, in transactions of several statements; return how many there were.
+def edit(db: Database, until: float, classes: list[int], users: list[int]) -> float:
+    """Do what staff do, in transactions of several statements; return how long the longest statement took.
 
-    Nobody else edits these classes, so whatever fails fails for the job's sake.
+    Nobody else edits these classes, so whatever fails or waits does so for the sake of the job or of a
+    migration.
     """
-    session, transactions = db.connect(autocommit=False), 0
+    session, longest = db.connect(autocommit=False, prepare_threshold=None), 0.0
     enroll = (
         "insert into public.program_class_enrollments (class_id, user_id, enrollment_status, enrolled_at)"
         " select c.id, %(user)s, 'Enrolled', case when c.status = 'Active' then now() end"
@@ -48,12 +55,51 @@ def edit(db: Database, until: float, classes: list[int], users: list[int]) -> in
     while time.monotonic() < until:
         values = {"class": random.choice(classes), "user": random.choice(users)}
         for statement in random.choices([enroll, enroll, withdraw, cancel, plan, plan, postpone], k=3):
+            began = time.monotonic()
             session.execute(statement, values)
+            longest = max(longest, time.monotonic() - began)
             if random.random() < 0.1:
                 session.execute("select pg_sleep(random() * 0.4)")
         session.rollback() if random.random() < 0.1 else session.commit()
-        transactions += 1
-    return transactions
+    return longest
+
+
+def migrate_the_platform(db: Database, until: float) -> int:
+    """Change the platform's tables again and again, as its next migrations would; return how often."""
+    session, migrations = db.connect(), 0
+    session.execute("set lock_timeout = '1s'")
+    while time.monotonic() < until:
+        for statement in (
+            "alter table public.program_classes add column room varchar(255)",
+            "alter table public.program_classes alter column room type text",
+            "alter table public.program_class_enrollments alter column change_reason type varchar(300)",
+            "alter table public.program_class_enrollments alter column change_reason type varchar(255)",
+            "alter table public.program_classes drop column room",
+        ):
+            while True:
+                try:
+                    session.execute(statement)
+                except psycopg.errors.LockNotAvailable:
+                    continue
+                break
+            session.execute("select pg_sleep(0.5)")
+        migrations += 1
+    return migrations
+
+
+def redeploy(db: Database, until: float) -> int:
+    """Remove the functions and the index and install them again, and again; return how often that went well.
+
+    Not below 0001, where the job's memory begins: what it forgets, it cannot make good.
+    """
+    deployments = 0
+    while time.monotonic() < until:
+        down = alembic("downgrade", "0001", database=db.name, x=["schedule=off"])
+        up = alembic("upgrade", "head", database=db.name, x=["schedule=off"])
+        for process in (down, up):
+            assert process.returncode == 0 or "repeat the command" in process.stderr, process.stderr
+        deployments += down.returncode == up.returncode == 0
+    return deployments
 
 
 def test_in_a_storm_nothing_is_lost_nothing_is_done_twice_and_nobody_fails(db: Database) -> None:
@@ -62,11 +108,19 @@ def test_in_a_storm_nothing_is_lost_nothing_is_done_twice_and_nobody_fails(db: D
     users = [db.resident() for _ in range(20)]
     until = time.monotonic() + SECONDS
 
-    with ThreadPoolExecutor(CALLERS + EDITORS) as threads:
-        callers = [threads.submit(call, db, until) for _ in range(CALLERS)]
-        editors = [threads.submit(edit, db, until, classes[i::EDITORS], users) for i in range(EDITORS)]
-        done = [future.result() for future in callers + editors]
-    assert min(done) > 0
+    with ThreadPoolExecutor(CALLERS + EDITORS + 2) as threads:
+        sessions = [threads.submit(call, db, until) for _ in range(CALLERS)] + [
+            threads.submit(edit, db, until, classes[i::EDITORS], users) for i in range(EDITORS)
+        ]
+        migrations = threads.submit(migrate_the_platform, db, until)
+        deployments = threads.submit(redeploy, db, until)
+        waits = [session.result() for session in sessions]
+    print(f"migrations {migrations.result()}, deployments {deployments.result()}")
+    print("longest waits", " ".join(f"{wait:.2f}" for wait in waits))
+    assert migrations.result() > 1
+    assert deployments.result() > 1
+    assert max(waits) < LONGEST_WAIT
+    deploy("upgrade", "head", database=db.name, x=["schedule=off"])
 
     # one history row for each activation, and none of anything but a Scheduled class
     activations = {
@@ -85,7 +139,7 @@ def test_in_a_storm_nothing_is_lost_nothing_is_done_twice_and_nobody_fails(db: D
         )
     }
     assert activations == history
-    assert sum(activations.values()) > CLASSES
+    assert sum(activations.values()) > 10 * CLASSES
     wrong = (
         "after_update ->> 'status' = 'Active' and before_update ->> 'status' not in ('Scheduled', 'Active')"
     )
