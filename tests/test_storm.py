@@ -1,4 +1,4 @@
-"""Callers of the job, editors, migrations of the platform and a deployer of ours, all at once, for a minute."""
+"""Callers, editors, migrations of the platform and a deployer of ours, all at once, for a minute."""
 
 import random
 import time
