@@ -58,6 +58,9 @@ begin
       hint = 'Leave p_max_classes out to activate all that is due.';
   end if;
 
+  -- what is deferred would run at commit: with the caller's rights, and one class would stop all others
+  set constraints all immediate;
+
   v_author := class_activation.batch_user();
   insert into class_activation.runs (started_at, as_of, not_before, called_by)
   values (v_started_at, p_as_of, p_not_before, session_user)

@@ -23,6 +23,9 @@ begin
       hint = 'Choose one from class_activation.runs in which reverts is null; runs are kept for 90 days.';
   end if;
 
+  -- as in the job: what is deferred would run at commit, with the caller's rights
+  set constraints all immediate;
+
   insert into class_activation.runs (started_at, as_of, not_before, called_by, reverts)
   values (clock_timestamp(), now(), v_reverted.not_before, session_user, p_run_id)
   returning id into v_run_id;

@@ -52,6 +52,23 @@ def test_a_class_that_cannot_be_updated_is_recorded_and_all_others_go_on(
     assert notices == [("WARNING", "select * from class_activation.problems says why and what to do.")]
 
 
+def test_a_check_that_is_deferred_until_commit_stops_no_other_class(db: Database) -> None:
+    good, bad = db.class_(), db.class_()
+    reject(db, "program_classes", bad)
+    db.execute(
+        f"""
+        drop trigger reject on public.program_classes;
+        create constraint trigger reject after update on public.program_classes
+          initially deferred for each row when (old.id = {bad}) execute function public.reject();
+        """
+    )
+
+    db.run(AS_OF)
+
+    assert (db.status(good), db.status(bad)) == ("Active", "Scheduled")
+    assert db.row("select class_id, sqlstate from class_activation.problems") == (bad, "23514")
+
+
 def test_a_problem_counts_its_attempts_and_is_gone_once_the_class_is_activated(db: Database) -> None:
     bad = db.class_()
     reject(db, "program_classes", bad)
