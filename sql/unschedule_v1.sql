@@ -7,7 +7,13 @@ as $function$
 declare
   v_removed integer := 0;
 begin
-  if exists (select from pg_namespace n where n.nspname = 'cron' and has_schema_privilege(n.oid, 'usage')) then
+  if exists (
+    select
+    from pg_extension e
+    join pg_namespace n on n.nspname = 'cron'
+    where e.extname = 'pg_cron'
+      and has_schema_privilege(n.oid, 'usage')
+  ) then
     perform cron.unschedule(j.jobid)
     from cron.job j
     where j.jobname = 'activate_scheduled_classes'
