@@ -19,7 +19,8 @@ begin
     select format('function %s', p.oid::regprocedure)
     from pg_proc p
     where p.pronamespace = v_schema
-      or (p.pronamespace = 'public'::regnamespace and p.proname = 'activate_scheduled_classes')
+      -- never another one of that name: it is somebody else's, and would get the owner's rights
+      or p.oid = to_regprocedure('public.activate_scheduled_classes(timestamptz, time, integer)')
   loop
     execute format('alter %s owner to %I', v_object, v_owner);
   end loop;
