@@ -54,6 +54,7 @@ def run_online() -> None:
     """Migrate the database, one deployer at a time."""
     engine = create_engine("postgresql+psycopg://", creator=lambda: connect(options.url), poolclass=NullPool)
     with told_plainly(), only_deployer(options.url) as guard, engine.connect() as connection:
+        guard.execute(read("own_schema_v1"))
         context.configure(connection=connection, **configuration)
         try:
             with context.begin_transaction():

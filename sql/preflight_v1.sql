@@ -28,6 +28,10 @@ begin
     union all
     select 5, 'the free name of schema class_activation'
     where to_regnamespace('class_activation') is not null
+
+    union all
+    select 6, 'the free name of index public.class_activation_due_idx'
+    where to_regclass('public.class_activation_due_idx') is not null
   )
   select string_agg(p.description, ', ' order by p.position, p.description) into v_missing from problem p;
 
