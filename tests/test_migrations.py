@@ -198,6 +198,18 @@ def test_a_busy_table_makes_the_deployment_fail_cleanly_and_repeating_it_ends_we
     assert platform.catalog() == db.catalog()
 
 
+def test_a_downgrade_removes_an_index_that_could_not_be_built(platform: Database) -> None:
+    bare = platform.catalog()
+    editor = platform.connect(autocommit=False)
+    editor.execute("update public.program_classes set capacity = 1")
+    assert alembic("upgrade", "head", database=platform.name, x=OFF).returncode != 0
+    editor.rollback()
+
+    deploy("downgrade", "base", database=platform.name, x=OFF)
+
+    assert platform.catalog() == bare
+
+
 def test_a_plain_owner_of_the_tables_can_install_and_remove_it(platform: Database, role: str) -> None:
     own_platform(platform, role)
     bare = platform.catalog()

@@ -21,6 +21,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    with op.get_context().autocommit_block():  # what a failed attempt at 0002 has left
+        op.execute("drop index concurrently if exists public.class_activation_due_idx")
     op.execute("drop table class_activation.held_back")
     op.execute("drop table class_activation.problems")
     op.execute("drop table class_activation.activations")
