@@ -14,6 +14,8 @@ create index activations_activated_at_idx on class_activation.activations (activ
 
 comment on table class_activation.activations is
   'The audit trail: one row for each class that a run made Active. Never pruned.';
+comment on index class_activation.activations_activated_at_idx is
+  'For recently_activated and health: what was activated in the last 24 hours.';
 comment on column class_activation.activations.due_at is 'when the class became due on its facility''s clock';
 comment on column class_activation.activations.activated_at is
   'time of the transaction; program_classes.updated_at got the same value';

@@ -16,6 +16,8 @@ create index runs_started_at_idx on class_activation.runs (started_at);
 
 comment on table class_activation.runs is
   'One row for each call of activate_scheduled_classes or class_activation.revert, kept for 90 days.';
+comment on index class_activation.runs_started_at_idx is
+  'For health and doctor, the last run; for prune, those older than 90 days.';
 comment on column class_activation.runs.as_of is 'the instant that the call was made for (p_as_of)';
 comment on column class_activation.runs.not_before is
   'local time of day from which a class that starts that day counted (p_not_before)';

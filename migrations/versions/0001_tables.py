@@ -18,6 +18,7 @@ def upgrade() -> None:
     if read_options().schedules_here:
         run("pg_cron_v1")  # already here, so that without pg_cron nothing is left half installed
     run("runs_v1", "activations_v1", "problems_v1", "held_back_v1", "set_owner_v1")
+    op.execute("comment on table class_activation.alembic_version is 'The revision that is installed.'")
 
 
 def downgrade() -> None:

@@ -19,6 +19,7 @@ def upgrade() -> None:
     downgrade()
     with op.get_context().autocommit_block():
         run("class_activation_due_idx_v1")
+    run("class_activation_due_idx_comment_v1")
 
 
 def downgrade() -> None:
