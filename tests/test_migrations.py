@@ -2,6 +2,8 @@
 
 import itertools
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import psycopg
@@ -124,6 +126,21 @@ def test_every_object_is_documented(db: Database) -> None:
         "class_activation.runs_id_seq",
         "class_activation.runs_pkey",
     ]
+
+
+@pytest.mark.parametrize("command", [["upgrade", "head"], ["downgrade", "head:base"]])
+def test_squawk_finds_nothing_in_the_script(command: list[str], tmp_path: Path) -> None:
+    script = tmp_path / "script.sql"
+    script.write_text(deploy(*command, "--sql", database="nowhere"))
+
+    process = subprocess.run(
+        [Path(sys.executable).parent / "squawk", "--config", ROOT / ".squawk.toml", script],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert process.returncode == 0, process.stdout
 
 
 def test_the_wrong_database_is_refused_with_all_that_is_missing_and_nothing_is_left(
