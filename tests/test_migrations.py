@@ -81,28 +81,6 @@ def test_function_bodies_are_stored_byte_for_byte(db: Database) -> None:
     assert {row.proname: row.prosrc for row in stored} == bodies
 
 
-def test_functions_are_closed_pinned_and_documented(db: Database) -> None:
-    functions = db.rows(
-        """
-        select oid::regprocedure::text as name, proacl::text as acl, proconfig as settings,
-          prosecdef as definer, obj_description(oid, 'pg_proc') as comment
-        from pg_proc
-        where pronamespace = 'class_activation'::regnamespace or proname = 'activate_scheduled_classes'
-        """
-    )
-    for function in functions:
-        assert re.fullmatch(r"\{\w+=X/\w+\}", function.acl), f"{function.name}: somebody else may execute it"
-        assert "search_path=pg_catalog, pg_temp" in function.settings, function.name
-        assert function.comment, function.name
-    # those that a role with nothing but EXECUTE may be given
-    assert sorted(function.name.split("(")[0] for function in functions if function.definer) == [
-        "activate_scheduled_classes",
-        "class_activation.health",
-        "class_activation.preview",
-        "class_activation.revert",
-    ]
-
-
 def test_every_object_is_documented(db: Database) -> None:
     undocumented = db.rows(
         """
@@ -169,19 +147,6 @@ def test_the_wrong_database_is_refused_with_all_that_is_missing_and_nothing_is_l
     ):
         assert missing in process.stderr
     assert "'Active' of" not in process.stderr
-    assert platform.catalog() == before
-
-
-def test_a_name_that_somebody_else_has_taken_is_refused(platform: Database) -> None:
-    platform.execute(
-        "create function public.activate_scheduled_classes() returns int language sql as 'select 1'"
-    )
-    before = platform.catalog()
-
-    process = alembic("upgrade", "head", database=platform.name, x=OFF)
-
-    assert process.returncode != 0
-    assert "function public.activate_scheduled_classes()" in process.stderr
     assert platform.catalog() == before
 
 
@@ -278,40 +243,6 @@ def test_rights_that_are_missing_are_named(platform: Database, role: str) -> Non
     process = alembic("upgrade", "head", database="nowhere", x=as_role)
     assert f"right of role {role} to select public.facilities" in process.stderr
     assert platform.catalog() == before
-
-
-def test_a_run_has_the_owners_rights_and_an_on_call_role_needs_nothing_but_execute(
-    platform: Database, role: str, server: Database
-) -> None:
-    own_platform(platform, role)
-    deploy("upgrade", "head", database=platform.name, x=OFF)
-    platform.execute(
-        "create table public.seen (who name);"
-        "grant insert on public.seen to public;"
-        "create function public.see() returns trigger language plpgsql as"
-        " 'begin insert into public.seen values (current_user); return new; end';"
-        "create trigger see after update on public.program_classes for each row execute function public.see()"
-    )
-    platform.class_()
-    on_call = f"{role}_on_call"
-    server.execute(f"create role {on_call}")
-    try:
-        platform.execute(f"set role {on_call}")
-        with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            platform.run()
-        platform.execute("reset role")
-        platform.execute(f"grant execute on function public.activate_scheduled_classes to {on_call}")
-        platform.execute(f"set role {on_call}")
-        assert len(platform.run()) == 1
-    finally:
-        platform.execute("reset role")
-        platform.execute(f"drop owned by {on_call}")
-        server.execute(f"drop role {on_call}")
-
-    assert platform.value("select who from public.seen") == role
-    assert platform.value("select called_by from class_activation.runs") == platform.value(
-        "select session_user"
-    )
 
 
 def test_the_platforms_next_migration_still_runs(db: Database) -> None:
