@@ -26,7 +26,7 @@ mornings: $(READY)
 	@SERVER=docker tests/with-postgres $(VENV)/bin/python tests/mornings.py
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache
+	rm -rf $(VENV) .hypothesis .pytest_cache .ruff_cache
 
 $(READY): pyproject.toml constraints.txt
 	@tests/make-venv $(VENV)

@@ -1,7 +1,6 @@
 """Who may do what, with whose rights it runs, and what somebody has planted is never run."""
 
 from collections.abc import Iterator
-from datetime import time
 
 import psycopg
 import pytest
@@ -295,22 +294,6 @@ def test_what_somebody_has_planted_captures_nothing(db: Database, platform: Data
 
     for question in QUESTIONS:
         assert platform.rows(question) == db.rows(question)
-
-
-def test_pg_cron_calls_the_job_whatever_else_has_its_name(db: Database) -> None:
-    for parameters in (
-        "p_not_before text",
-        "p_not_before time",
-        "timestamptz, time, text",
-        "anyelement, time, integer",
-    ):
-        db.execute(
-            f"create function public.activate_scheduled_classes({parameters}) returns integer {CAPTURED}"
-        )
-
-    db.execute(db.value("select command from class_activation.job('* * * * *', '06:30')"))
-
-    assert db.last_run().not_before == time(6, 30)
 
 
 def test_a_schema_cron_that_is_not_pg_crons_is_not_asked(db: Database) -> None:

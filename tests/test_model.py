@@ -1,0 +1,370 @@
+"""The job against a model: Hypothesis makes up what happens, and the database must agree after each step.
+
+Longer, by hand: make test PYTEST='tests/test_model.py --hypothesis-profile=long'
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta, timezone
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from harness import Database
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    MultipleResults,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+EARLIEST = "Pacific/Kiritimati"  # nowhere on earth is it later
+ZONES = [
+    "America/New_York",
+    "America/Chicago",
+    "America/Denver",
+    "America/Phoenix",
+    "America/Los_Angeles",
+    "America/Anchorage",
+    "Asia/Kathmandu",
+    "Australia/Sydney",
+    EARLIEST,
+]
+NO_ZONES = ["Mars/Phobos", ""]
+# the clock goes forward in Chicago on one of them, and back in Sydney on another
+DAYS = [date(2026, month, day) for month, first in ((3, 7), (4, 4)) for day in range(first, first + 3)]
+MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass
+class Facility:
+    timezone: str
+    deleted_at: datetime | None = None
+
+
+@dataclass
+class Class:
+    facility_id: int
+    start_dt: date | None
+    status: str = "Scheduled"
+    archived_at: datetime | None = None
+    deleted_at: datetime | None = None
+    capacity: int | None = None
+    # what the rows do not say: the run that was the last to write here, none if staff was; whether revert
+    # took it back; the hour of each activation that was not taken back, by run; all changes of status
+    written_by: int | None = None
+    held_back: bool = False
+    activated: dict[int, int] = field(default_factory=dict)
+    history: list[str] = field(default_factory=list)
+
+    def is_live(self, status: str) -> bool:
+        """Whether it has that status and was neither archived nor deleted."""
+        return self.status == status and not self.archived_at and not self.deleted_at
+
+
+@dataclass
+class Enrollment:
+    class_id: int
+    enrollment_status: str = "Enrolled"
+    enrolled_at: datetime | None = None
+    deleted_at: datetime | None = None
+    written_by: int | None = None
+
+    def waits(self) -> bool:
+        """Whether somebody is enrolled and has no date yet."""
+        return self.enrollment_status == "Enrolled" and not self.enrolled_at and not self.deleted_at
+
+
+class Model:
+    """What the job does, in Python."""
+
+    def __init__(self) -> None:
+        self.facilities: dict[int, Facility] = {}
+        self.classes: dict[int, Class] = {}
+        self.enrollments: dict[int, Enrollment] = {}
+        self.problems: set[int] = set()
+        self.hour = 0
+
+    def come(self, as_of: datetime, not_before: time) -> tuple[list[int], set[int]]:
+        """The classes that are due, earliest first, and those of which nobody can tell.
+
+        A Scheduled class is due when the clock on its facility's wall shows not_before on its start date
+        or later, unless it was taken back. Where the zone is unknown, nobody can tell once it may be due.
+        """
+        due: dict[int, datetime] = {}
+        unknown: set[int] = set()
+        for class_id, class_ in self.classes.items():
+            facility = self.facilities[class_.facility_id]
+            if not class_.is_live("Scheduled") or class_.start_dt is None or facility.deleted_at:
+                continue
+            is_known = facility.timezone in ZONES
+            zone = ZoneInfo(facility.timezone if is_known else EARLIEST)
+            start = datetime.combine(class_.start_dt, not_before)
+            if start <= as_of.astimezone(zone).replace(tzinfo=None):
+                if not is_known:
+                    unknown.add(class_id)
+                elif not class_.held_back:
+                    due[class_id] = start.replace(tzinfo=zone).astimezone(timezone.utc)
+        return sorted(due, key=lambda class_id: (due[class_id], class_id)), unknown
+
+    def waiting(self, class_id: int) -> int:
+        """How many wait in the class for a date."""
+        return sum(e.class_id == class_id and e.waits() for e in self.enrollments.values())
+
+    def run(
+        self, run_id: int, as_of: datetime, not_before: time, max_classes: int | None
+    ) -> list[tuple[int, int]]:
+        """Activate what is due, date who waits, and return the classes with the number dated in each.
+
+        Who was enrolled too late, in a class that was activated less than a day ago, is dated as well.
+        """
+        due, unknown = self.come(as_of, not_before)
+        dated = [
+            class_id
+            for class_id, class_ in self.classes.items()
+            if class_.is_live("Active") and any(self.hour - hour < 24 for hour in class_.activated.values())
+        ]
+        activated = [(class_id, self.waiting(class_id)) for class_id in due[:max_classes]]
+        for class_id, _ in activated:
+            class_ = self.classes[class_id]
+            self.write(class_, run_id, status="Active")
+            class_.held_back = False
+            class_.activated[run_id] = self.hour
+            dated.append(class_id)
+        for enrollment in self.enrollments.values():
+            if enrollment.class_id in dated and enrollment.waits():
+                self.write(enrollment, run_id, enrolled_at=as_of)
+        # a problem that was solved is forgotten when the class's turn comes
+        self.problems = unknown | (self.problems & set(due[len(activated) :]))
+        return activated
+
+    def revert(self, run_id: int, class_ids: list[int] | None, reverting: int) -> list[tuple[int, int]]:
+        """Undo what the run wrote in those classes and nobody has written over; hold them back."""
+        reverted = {
+            class_id: 0
+            for class_id, class_ in sorted(self.classes.items())
+            if class_.is_live("Active")
+            and class_.written_by == run_id
+            and (class_ids is None or class_id in class_ids)
+        }
+        for enrollment in self.enrollments.values():
+            if enrollment.class_id in reverted and enrollment.written_by == run_id:
+                self.write(enrollment, reverting, enrolled_at=None)
+                reverted[enrollment.class_id] += 1
+        for class_id in reverted:
+            class_ = self.classes[class_id]
+            self.write(class_, reverting, status="Scheduled")
+            class_.held_back = True
+            del class_.activated[run_id]
+        return list(reverted.items())
+
+    def write(self, row: Class | Enrollment, run_id: int | None, **columns: Any) -> None:
+        """Write a row; a new status or start date of a class is a new decision about it."""
+        if isinstance(row, Class):
+            row.history.append(f"{row.status} -> {columns.get('status', row.status)}")
+            if any(
+                columns.get(name, getattr(row, name)) != getattr(row, name) for name in ("status", "start_dt")
+            ):
+                row.held_back = False
+        vars(row).update(columns, written_by=run_id)
+
+
+def change(**values: list[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    """One column and a new value."""
+    return st.sampled_from([{name: value} for name in values for value in values[name]])
+
+
+FACILITIES = st.sampled_from([1, 2, 3])
+START_DATES = st.sampled_from([*DAYS, None])
+NOT_BEFORE = st.sampled_from([time(5), time(0)])
+LONG_AGO = datetime(2026, 1, 1, tzinfo=timezone.utc)
+ENROLLMENTS = change(
+    enrollment_status=["Enrolled", "Incomplete: Withdrawn"],
+    enrolled_at=[None, LONG_AGO],
+    deleted_at=[None, LONG_AGO],
+)
+# whoever writes leaves a trace, but not everybody the same
+TRACES = st.sampled_from(["updated_at = now()", "update_user_id = 1"])
+
+
+class Platform(RuleBasedStateMachine):
+    """Staff, residents, the clock and the job; each step is made in the database and in the model."""
+
+    classes = Bundle("classes")
+    runs = Bundle("runs")
+
+    def __init__(self, db: Database) -> None:
+        super().__init__()
+        self.db = db
+        self.model = Model()
+        self.as_of = datetime(2026, 5, 1, tzinfo=timezone.utc)
+
+    @initialize(
+        target=classes,
+        zones=st.tuples(*[st.sampled_from(ZONES)] * 3),
+        plans=st.lists(st.tuples(FACILITIES, START_DATES, ENROLLMENTS), min_size=2, max_size=3),
+    )
+    def begin(self, zones: tuple[str, ...], plans: list[tuple[Any, ...]]) -> MultipleResults[int]:
+        self.db.execute(
+            """
+            truncate public.facilities, public.program_classes, public.program_class_enrollments,
+              public.program_classes_history, class_activation.runs, class_activation.activations,
+              class_activation.problems, class_activation.held_back
+            restart identity
+            """
+        )
+        for zone in zones:
+            self.model.facilities[self.db.facility(zone)] = Facility(zone)
+        return multiple(*[self.create_class(*plan) for plan in plans])
+
+    # few, so that much happens to each
+    @precondition(lambda self: len(self.model.classes) < 4)
+    @rule(target=classes, facility_id=FACILITIES, start_dt=START_DATES, second=ENROLLMENTS)
+    def create_class(self, facility_id: int, start_dt: date | None, second: dict[str, Any]) -> int:
+        class_id = self.db.class_(facility_id, start_dt, program_id=1)
+        self.model.classes[class_id] = Class(facility_id, start_dt)
+        self.enroll(class_id, {})
+        self.enroll(class_id, second)
+        return class_id
+
+    @rule(
+        class_id=classes,
+        columns=change(
+            status=["Scheduled", "Active", "Cancelled", "Paused"],
+            facility_id=[1, 2, 3],
+            archived_at=[None, LONG_AGO],
+            deleted_at=[None, LONG_AGO],
+            capacity=[9],
+        ),
+        trace=TRACES,
+    )
+    def change_class(self, class_id: int, columns: dict[str, Any], trace: str) -> None:
+        self.update("program_classes", class_id, columns, trace)
+        self.model.write(self.model.classes[class_id], None, **columns)
+
+    @rule(class_id=classes, start_dt=START_DATES, trace=TRACES)
+    def schedule_again(self, class_id: int, start_dt: date | None, trace: str) -> None:
+        self.change_class(class_id, {"status": "Scheduled", "start_dt": start_dt}, trace)
+
+    @rule(class_id=classes, columns=ENROLLMENTS)
+    def enroll(self, class_id: int, columns: dict[str, Any]) -> None:
+        enrollment_id = self.db.enrollment(class_id, user_id=1, **columns)
+        self.model.enrollments[enrollment_id] = Enrollment(class_id, **columns)
+
+    @rule(class_id=classes, one_of_them=st.sampled_from([min, max]), columns=ENROLLMENTS, trace=TRACES)
+    def change_enrollment(
+        self, class_id: int, one_of_them: Callable, columns: dict[str, Any], trace: str
+    ) -> None:
+        enrollment_id = one_of_them(
+            id_ for id_, e in self.model.enrollments.items() if e.class_id == class_id
+        )
+        self.update("program_class_enrollments", enrollment_id, columns, trace)
+        self.model.write(self.model.enrollments[enrollment_id], None, **columns)
+
+    @rule(facility_id=FACILITIES, columns=change(timezone=ZONES + NO_ZONES * 2, deleted_at=[None, LONG_AGO]))
+    def change_facility(self, facility_id: int, columns: dict[str, Any]) -> None:
+        self.update("facilities", facility_id, columns, "updated_at = now()")
+        vars(self.model.facilities[facility_id]).update(columns)
+
+    def update(self, table: str, row_id: int, columns: dict[str, Any], trace: str) -> None:
+        values = "".join(f"{name} = %s, " for name in columns)
+        self.db.execute(f"update public.{table} set {values}{trace} where id = %s", *columns.values(), row_id)
+
+    @rule(
+        class_id=classes,
+        local=NOT_BEFORE,
+        later=st.sampled_from([timedelta(0), -MICROSECOND, timedelta(days=1)]),
+    )
+    def a_class_is_about_to_start(self, class_id: int, local: time, later: timedelta) -> None:
+        class_ = self.model.classes[class_id]
+        zone = self.model.facilities[class_.facility_id].timezone
+        wall = datetime.combine(
+            class_.start_dt or DAYS[0], local, ZoneInfo(zone if zone in ZONES else EARLIEST)
+        )
+        self.as_of = wall.astimezone(timezone.utc) + later
+
+    @rule(hours=st.sampled_from([1, 12]))
+    def hours_pass(self, hours: int) -> None:
+        """The real clock goes on, or rather all that the job has to do with it moves into the past."""
+        self.db.execute(
+            f"""
+            set session_replication_role = replica;  -- nobody writes: no history
+            update class_activation.activations set activated_at = activated_at - interval '{hours} hours';
+            update public.program_classes set updated_at = updated_at - interval '{hours} hours';
+            update public.program_class_enrollments set updated_at = updated_at - interval '{hours} hours';
+            set session_replication_role = origin;
+            """
+        )
+        self.model.hour += hours
+
+    @rule(not_before=NOT_BEFORE)
+    def preview(self, not_before: time) -> None:
+        rows = self.db.rows("select * from class_activation.preview(%s, %s)", self.as_of, not_before)
+
+        due, _ = self.model.come(self.as_of, not_before)
+        assert [row.class_id for row in rows if row.due] == due
+        assert {row.class_id: row.enrollments_to_backfill for row in rows} == {
+            class_id: self.model.waiting(class_id)
+            for class_id, class_ in self.model.classes.items()
+            if class_.is_live("Scheduled")
+        }
+
+    @rule(target=runs, not_before=NOT_BEFORE, max_classes=st.none() | st.integers(1, 2))
+    def run(self, not_before: time, max_classes: int | None) -> int | MultipleResults[int]:
+        rows = self.db.run(str(self.as_of), str(not_before), max_classes)
+
+        run_id = self.db.last_run().id
+        activated = [(row.class_id, row.enrollments_backfilled) for row in rows]
+        assert activated == self.model.run(run_id, self.as_of, not_before, max_classes)
+        return run_id if activated else multiple()  # only such are worth a revert
+
+    @rule(target=runs, not_before=NOT_BEFORE)
+    def run_twice(self, not_before: time) -> int | MultipleResults[int]:
+        run_id = self.run(not_before, None)
+        assert self.db.run(str(self.as_of), str(not_before)) == []
+        return run_id
+
+    @rule(run_id=runs, class_ids=st.none() | st.lists(classes, max_size=2))
+    def revert(self, run_id: int, class_ids: list[int] | None) -> None:
+        rows = self.db.rows("select * from class_activation.revert(%s, %s)", run_id, class_ids)
+
+        reverted = [(row.class_id, row.enrollments_reverted) for row in rows]
+        assert reverted == self.model.revert(run_id, class_ids, self.db.last_run().id)
+
+    @invariant()
+    def the_classes_are_as_the_model_says(self) -> None:
+        """An activation is one row of history: the job writes each class once."""
+        rows = self.db.rows(
+            """
+            select c.id, c.status::text, p.class_id is not null as problem, array(
+              select concat(h.before_update ->> 'status', ' -> ', h.after_update ->> 'status')
+              from public.program_classes_history h
+              where h.parent_ref_id = c.id
+              order by h.id
+            ) as history
+            from public.program_classes c
+            left join class_activation.problems p on p.class_id = c.id
+            """
+        )
+        assert {row.id: (row.status, row.problem, row.history) for row in rows} == {
+            class_id: (class_.status, class_id in self.model.problems, class_.history)
+            for class_id, class_ in self.model.classes.items()
+        }
+
+    @invariant()
+    def the_enrollments_are_as_the_model_says(self) -> None:
+        rows = self.db.rows("select id, enrollment_status, enrolled_at from public.program_class_enrollments")
+        assert {row.id: (row.enrollment_status, row.enrolled_at) for row in rows} == {
+            enrollment_id: (enrollment.enrollment_status, enrollment.enrolled_at)
+            for enrollment_id, enrollment in self.model.enrollments.items()
+        }
+
+
+def test_whatever_happens_the_database_is_as_the_model_says(db: Database) -> None:
+    assert (db.resident(), db.program()) == (1, 1)
+    run_state_machine_as_test(lambda: Platform(db))
