@@ -16,9 +16,7 @@ declare
   v_elsewhere constant boolean :=
     obj_description('class_activation'::regnamespace, 'pg_namespace') like '%-x cron_url%';
   v_here constant boolean := exists (select from pg_extension e where e.extname = 'pg_cron');
-  v_usable constant boolean := v_here and exists (
-    select from pg_namespace n where n.nspname = 'cron' and has_schema_privilege(n.oid, 'usage')
-  );
+  v_usable constant boolean := class_activation.may_use_pg_cron();
   v_libraries constant text := case
     when pg_has_role('pg_read_all_settings', 'usage') then current_setting('shared_preload_libraries')
   end;

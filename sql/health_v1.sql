@@ -70,14 +70,7 @@ begin
   from class_activation.runs r
   where r.started_at > v_now - interval '24 hours';
 
-  -- not any schema of that name: what somebody planted in it would run with the owner's rights
-  if exists (
-    select
-    from pg_extension e
-    join pg_namespace n on n.nspname = 'cron'
-    where e.extname = 'pg_cron'
-      and has_schema_privilege(n.oid, 'usage')
-  ) then
+  if class_activation.may_use_pg_cron() then
     select coalesce(bool_or(j.active), false)
     into job_active
     from cron.job j

@@ -16,13 +16,7 @@ begin
   ));
 
   if (select count(*) from class_activation.runs r where r.started_at >= date_trunc('day', now(), 'UTC')) = 1
-    and exists (
-      select
-      from pg_extension e
-      join pg_namespace n on n.nspname = 'cron'
-      where e.extname = 'pg_cron'
-        and has_schema_privilege(n.oid, 'usage')
-    )
+    and class_activation.may_use_pg_cron()
     and has_table_privilege('cron.job_run_details', 'delete')
   then
     delete from cron.job_run_details d

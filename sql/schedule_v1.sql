@@ -23,7 +23,7 @@ begin
           v_job.jobname, v_job.schedule, v_job.command, v_job.database, v_username)
         || ' (alembic does so with -x cron_url=postgresql://...). If not, let a superuser run here: '
         || format('create extension pg_cron; grant usage on schema cron to %I;', current_user);
-  elsif not has_schema_privilege('cron', 'usage') then
+  elsif not class_activation.may_use_pg_cron() then
     raise exception using
       errcode = '42501',
       message = format('role %I may not use schema cron', current_user),

@@ -7,13 +7,7 @@ as $function$
 declare
   v_removed integer := 0;
 begin
-  if exists (
-    select
-    from pg_extension e
-    join pg_namespace n on n.nspname = 'cron'
-    where e.extname = 'pg_cron'
-      and has_schema_privilege(n.oid, 'usage')
-  ) then
+  if class_activation.may_use_pg_cron() then
     perform cron.unschedule(j.jobid)
     from cron.job j
     where j.jobname = 'activate_scheduled_classes'

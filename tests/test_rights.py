@@ -30,6 +30,7 @@ function class_activation.doctor_platform                 X          X       -  
 function class_activation.health                          X          X       X        -       -
 function class_activation.is_held_back                    X          X       -        -       -
 function class_activation.job                             X          X       -        -       -
+function class_activation.may_use_pg_cron                 X          X       -        -       -
 function class_activation.platform_gaps                   X          X       -        -       -
 function class_activation.preview                         X          X       X        -       -
 function class_activation.prune                           X          X       -        -       -

@@ -22,6 +22,7 @@ def upgrade() -> None:
         "batch_user_v1",
         "activate_batch_v1",
         "record_problem_v1",
+        "may_use_pg_cron_v1",
         "prune_v1",
         "activate_scheduled_classes_v1",
         "preview_v1",
@@ -51,6 +52,7 @@ def downgrade() -> None:
     op.execute("drop function class_activation.preview(timestamptz, time)")
     op.execute("drop function public.activate_scheduled_classes(timestamptz, time, integer)")
     op.execute("drop function class_activation.prune()")
+    op.execute("drop function class_activation.may_use_pg_cron()")
     op.execute("drop function class_activation.record_problem(integer, text, text)")
     op.execute("drop function class_activation.activate_batch(bigint, integer[], timestamptz, time, integer)")
     op.execute("drop function class_activation.batch_user()")
