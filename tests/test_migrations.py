@@ -150,6 +150,28 @@ def test_the_wrong_database_is_refused_with_all_that_is_missing_and_nothing_is_l
     assert platform.catalog() == before
 
 
+@pytest.mark.parametrize(
+    "loss", ["drop table class_activation.alembic_version", "delete from class_activation.alembic_version"]
+)
+def test_a_lost_revision_is_not_taken_for_none_and_the_hint_gives_it_back(
+    platform: Database, loss: str
+) -> None:
+    bare = platform.catalog()
+    deploy("upgrade", "head", database=platform.name, x=OFF)
+    platform.execute(loss)
+    before = platform.catalog()
+
+    process = alembic("upgrade", "head", database=platform.name, x=OFF)
+
+    assert process.returncode != 0
+    assert "DROP" not in process.stderr
+    assert platform.catalog() == before
+    psql(platform, re.search("was lost: (.*)", process.stderr)[1])
+    assert deploy("current", database=platform.name) == "0004 (head)\n"
+    deploy("downgrade", "base", database=platform.name, x=OFF)
+    assert platform.catalog() == bare
+
+
 def test_looking_at_the_revision_changes_nothing(platform: Database) -> None:
     before = platform.catalog()
 

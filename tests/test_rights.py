@@ -369,6 +369,7 @@ def test_an_empty_schema_is_not_taken_for_ours_even_if_the_owner_made_it(platfor
 
     assert process.returncode != 0
     assert "class_activation in database" in process.stderr
+    assert "rename it" in process.stderr
     assert platform.catalog() == before
 
 
