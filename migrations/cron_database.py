@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import psycopg
 from alembic.util import CommandError
+from sqlalchemy import Connection, text
 
 from migrations.connections import connect
 
@@ -21,11 +22,27 @@ select cron.schedule_in_database(%(jobname)s, %(schedule)s, %(command)s, %(datab
 """
 
 
-def schedule(cron_url: str, job: Mapping[str, str]) -> None:
-    """Make JOB, a row of class_activation.job, the one job of its database."""
+# roles are the same in all databases of the server
+MAY_RUN = text(
+    "select has_function_privilege(:role,"
+    " 'public.activate_scheduled_classes(timestamptz, time, integer)', 'execute')"
+)
+
+
+def schedule(cron_url: str, job: Mapping[str, str], platform: Connection) -> None:
+    """Make JOB, a row of class_activation.job, the one job of its database, PLATFORM's."""
     with connect(cron_url) as cron:
-        if not is_superuser(cron):  # pg_cron lets nobody else name the role of a job
+        role, is_superuser = cron.execute(
+            "select rolname, rolsuper from pg_roles where rolname = current_user"
+        ).fetchone()
+        if not is_superuser:  # pg_cron lets nobody else name the role of a job
             job = {**job, "username": None}
+            if not platform.scalar(MAY_RUN, {"role": role}):
+                raise CommandError(
+                    f"role {role} may not run the job: let the owner of the platform's tables run "
+                    f"in database {job['database']} "
+                    f"grant execute on function public.activate_scheduled_classes to {role};"
+                )
         if other := cron.execute(OTHER_DATABASES_JOB, job).fetchone():
             raise CommandError(
                 f"pg_cron already has a job {job['jobname']} of the same role for database {other[0]}, "
@@ -37,7 +54,7 @@ def schedule(cron_url: str, job: Mapping[str, str]) -> None:
         except psycopg.errors.InsufficientPrivilege as error:
             raise CommandError(
                 f"{error.diag.message_primary} in pg_cron's database: let a superuser run there "
-                f"grant execute on function cron.schedule_in_database to {cron.info.user};"
+                f"grant execute on function cron.schedule_in_database to {role};"
             ) from error
 
 
@@ -45,8 +62,3 @@ def unschedule(cron_url: str, job: Mapping[str, str]) -> None:
     """Remove JOB."""
     with connect(cron_url) as cron:
         cron.execute(UNSCHEDULE, job)
-
-
-def is_superuser(connection: psycopg.Connection) -> bool:
-    """Whether the role of CONNECTION is a superuser."""
-    return connection.execute("select rolsuper from pg_roles where rolname = current_user").fetchone()[0]

@@ -214,21 +214,28 @@ def test_cron_url_schedules_the_job_from_pg_crons_database(server: Database, pla
     assert platform.catalog() == bare
 
 
-def test_a_role_that_may_not_schedule_in_another_database_is_told_what_to_grant(
+def test_a_role_that_may_not_schedule_or_run_the_job_is_told_what_to_grant(
     server: Database, platform: Database, role: str
 ) -> None:
     server.execute("create extension if not exists pg_cron")
     server.execute(f"grant usage on schema cron to {role}")
     elsewhere = [f"cron_url={url(server.name, user=role, password='secret')}"]
 
-    process = alembic("upgrade", "head", database=platform.name, x=elsewhere)
+    for database, function in (
+        (platform, "public.activate_scheduled_classes"),
+        (server, "cron.schedule_in_database"),
+    ):
+        process = alembic("upgrade", "head", database=platform.name, x=elsewhere)
 
-    assert process.returncode != 0
-    remedy = f"grant execute on function cron.schedule_in_database to {role};"
-    assert remedy in process.stderr
-    server.execute(remedy)
+        assert process.returncode != 0
+        remedy = f"grant execute on function {function} to {role};"
+        assert remedy in process.stderr
+        assert server.rows(JOBS) == []
+        database.execute(remedy)
     deploy("upgrade", "head", database=platform.name, x=elsewhere)
-    assert (server.row(JOBS).database, server.row(JOBS).username) == (platform.name, role)
+    job = server.row(JOBS)
+    assert (job.database, job.username) == (platform.name, role)
+    platform.connect(user=role, password="secret").execute(job.command)
     deploy("downgrade", "base", database=platform.name, x=elsewhere)
     assert server.rows(JOBS) == []
 

@@ -24,7 +24,7 @@ def upgrade() -> None:
     if options.schedules_here:
         op.execute(select(func.class_activation.schedule(options.schedule)))
     elif options.schedules_elsewhere:
-        cron_database.schedule(options.cron_url, job(options))
+        cron_database.schedule(options.cron_url, job(options), op.get_bind())
         comment_schema("obj_description(oid, 'pg_namespace') || :elsewhere")
 
 
