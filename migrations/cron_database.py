@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 from migrations.connections import connect
 
 OTHER_DATABASES_JOB = """
-select database from cron.job
+select database, jobid from cron.job
 where jobname = %(jobname)s and username = coalesce(%(username)s, current_user) and database <> %(database)s
 """
 
@@ -20,7 +20,6 @@ select cron.unschedule(jobid) from cron.job where jobname = %(jobname)s and data
 SCHEDULE = """
 select cron.schedule_in_database(%(jobname)s, %(schedule)s, %(command)s, %(database)s, %(username)s, true)
 """
-
 
 # roles are the same in all databases of the server
 MAY_RUN = text(
@@ -46,7 +45,8 @@ def schedule(cron_url: str, job: Mapping[str, str], platform: Connection) -> Non
         if other := cron.execute(OTHER_DATABASES_JOB, job).fetchone():
             raise CommandError(
                 f"pg_cron already has a job {job['jobname']} of the same role for database {other[0]}, "
-                "which this one would overwrite: connect with another role in -x cron_url"
+                "which this one would overwrite: connect with another role in -x cron_url, or, if that "
+                f"database was renamed or restored as this one, run there select cron.unschedule({other[1]});"
             )
         cron.execute(UNSCHEDULE, job)
         try:

@@ -13,6 +13,7 @@ declare
   v_superuser constant boolean := (select r.rolsuper from pg_roles r where r.rolname = current_user);
   -- pg_cron lets nobody but a superuser name the role of a job
   v_username constant name := case when v_superuser then coalesce(v_job.username, current_user) else current_user end;
+  v_other record;
 begin
   if not exists (select from pg_extension e where e.extname = 'pg_cron') then
     raise exception using
@@ -20,7 +21,7 @@ begin
       message = format('extension pg_cron is not in database %I', current_database()),
       hint = 'If it lives in another database, run there: '
         || format('select cron.schedule_in_database(%L, %L, %L, %L, %L, true);',
-          v_job.jobname, v_job.schedule, v_job.command, v_job.database, v_username)
+          v_job.jobname, v_job.schedule, v_job.command, v_job.database, case when v_superuser then v_username end)
         || ' (alembic does so with -x cron_url=postgresql://...). If not, let a superuser run here: '
         || format('create extension pg_cron; grant usage on schema cron to %I;', current_user);
   elsif not class_activation.may_use_pg_cron() then
@@ -28,16 +29,21 @@ begin
       errcode = '42501',
       message = format('role %I may not use schema cron', current_user),
       hint = format('Let a superuser run: grant usage on schema cron to %I;', current_user);
-  elsif exists (
-    select from cron.job j
-    where j.jobname = v_job.jobname
-      and j.username = v_username
-      and j.database <> v_job.database
-  ) then
+  end if;
+
+  select j.jobid, j.database
+  into v_other
+  from cron.job j
+  where j.jobname = v_job.jobname
+    and j.username = v_username
+    and j.database <> v_job.database;
+  if found then
     raise exception using
       errcode = '42710',
-      message = format('role %I already has a job %I for another database', v_username, v_job.jobname),
-      hint = 'pg_cron would overwrite it: let another role schedule this one, or unschedule that one.';
+      message = format('role %I already has a job %I for another database: %I',
+        v_username, v_job.jobname, v_other.database),
+      hint = 'pg_cron would overwrite it. If this database is that one renamed or restored, remove the job here: '
+        || format('select cron.unschedule(%s); If both are in use, let another role schedule this one.', v_other.jobid);
   end if;
 
   -- cron.schedule does not make an inactive job active again

@@ -190,6 +190,41 @@ def test_schedule_in_another_database_names_the_statement_to_run_there(
     server.execute("select cron.unschedule(%s)", job.jobid)
 
 
+def test_a_plain_role_is_named_a_statement_that_pg_cron_takes_from_it(
+    server: Database, platform: Database, role: str
+) -> None:
+    server.execute("create extension if not exists pg_cron")
+    server.execute(f"grant usage on schema cron to {role}")
+    server.execute(f"grant execute on function cron.schedule_in_database to {role}")
+    own_platform(platform, role)
+    deploy("upgrade", "head", database=platform.name, x=["schedule=off"])
+
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState) as error:
+        platform.connect(user=role, password="secret").execute("select class_activation.schedule()")
+
+    statement = error.value.diag.message_hint.split("run there: ")[1].split(";")[0]
+    server.connect(user=role, password="secret").execute(statement)
+    job = server.row(JOBS)
+    assert (job.database, job.username) == (platform.name, role)
+    server.execute("select cron.unschedule(%s)", job.jobid)
+
+
+def test_the_job_of_a_database_that_was_renamed_is_removed_as_the_hint_says(cron: Database) -> None:
+    deploy("upgrade", "head", database=cron.name, x=["schedule=off"])
+    cron.execute(
+        "select cron.schedule_in_database('activate_scheduled_classes', '* * * * *', %s, 'template1')",
+        COMMAND,
+    )
+
+    with pytest.raises(psycopg.errors.DuplicateObject, match="another database: template1") as error:
+        cron.execute("select class_activation.schedule()")
+
+    assert cron.row(JOBS).database == "template1"
+    cron.execute(error.value.diag.message_hint.split("here: ")[1].split(";")[0])
+    cron.execute("select class_activation.schedule()")
+    assert cron.row(JOBS).database == cron.name
+
+
 def test_cron_url_schedules_the_job_from_pg_crons_database(server: Database, platform: Database) -> None:
     server.execute("create extension if not exists pg_cron")
     bare = platform.catalog()
@@ -252,7 +287,9 @@ def test_the_job_of_another_database_is_not_overwritten(
 
     assert process.returncode != 0
     assert f"for database {db.name}" in process.stderr
-    assert server.row(JOBS).database == db.name
+    job = server.row(JOBS)
+    assert job.database == db.name
+    assert f"select cron.unschedule({job.jobid});" in process.stderr
     deploy("downgrade", "base", database=db.name, x=elsewhere)
 
 
