@@ -12,7 +12,7 @@ declare
   v_unseen constant text := format(' of role %I; those of other roles it does not see', current_user);
   v_monitor constant boolean := pg_has_role('pg_monitor', 'usage');
   v_blind constant text := format('role %I may not see it; a superuser or a member of pg_monitor does', current_user);
-  v_schedule constant text := 'select class_activation.schedule();';
+  v_command constant text := '^select public\.activate_scheduled_classes\(p_not_before => ''([0-9:.]+)''\)$';
 begin
   return query
   select 'pg_cron_version', 'error',
@@ -54,12 +54,16 @@ begin
 
   return query
   with ours as (
-    select j.*
+    select j.*, substring(j.command from v_command) as not_before
     from cron.job j
     where j.jobname = 'activate_scheduled_classes'
       and j.database = current_database()
   ), found as (
-    select count(*) as jobs, string_agg(format('job %s of role %s', o.jobid, o.username), ', ' order by o.jobid) as list
+    select count(*) as jobs, string_agg(format('job %s of role %s', o.jobid, o.username), ', ' order by o.jobid) as list,
+      -- with the rhythm and the hour that were chosen, of two jobs the older one's
+      format('select class_activation.schedule(%s);', (array_agg(
+        concat_ws(', ', quote_literal(o.schedule), quote_literal(o.not_before)) order by o.jobid
+      ))[1]) as schedule
     from ours o
   )
   select 'job', 'error',
@@ -67,22 +71,22 @@ begin
       when f.jobs = 0 then 'there is no job activate_scheduled_classes for this database'
       when f.jobs > 1 then format('the job is scheduled %s times: %s', f.jobs, f.list)
     end || case when v_superuser then '' else v_unseen end,
-    'there is one ' || coalesce(f.list, '') || case when v_superuser then '' else v_unseen end, v_schedule
+    'there is one ' || coalesce(f.list, '') || case when v_superuser then '' else v_unseen end, f.schedule
   from found f
 
   union all
   select 'job_active', 'error',
     string_agg(format('job %s is not active', o.jobid), ', ') filter (where not o.active),
-    'the job is active', v_schedule
+    'the job is active', min(f.schedule)
   from ours o
+  cross join found f
 
   union all
   select 'job_command', 'error',
-    string_agg(format('job %s runs %s', o.jobid, o.command), ', ') filter (
-      where o.command !~ '^select public\.activate_scheduled_classes\(p_not_before => ''[0-9:.]+''\)$'
-    ),
-    'the job runs the function', v_schedule
+    string_agg(format('job %s runs %s', o.jobid, o.command), ', ') filter (where o.not_before is null),
+    'the job runs the function', min(f.schedule)
   from ours o
+  cross join found f
 
   union all
   select 'job_role', 'error',

@@ -157,6 +157,24 @@ def test_a_failed_or_stuck_run_is_found_until_the_next_one(patient: Database) ->
         assert levels(patient)["job_runs"] == "ok"
 
 
+def test_the_fix_of_a_job_keeps_the_rhythm_and_the_hour_that_were_chosen(patient: Database) -> None:
+    chosen = "select schedule, command from cron.job where jobname = 'activate_scheduled_classes' and active"
+    patient.execute("select class_activation.schedule('0 * * * *', '06:30')")
+    job = patient.row(chosen)
+
+    patient.execute("select cron.alter_job(jobid, active => false) from cron.job")
+    patient.execute(check(patient, "job_active").fix)
+    assert patient.row(chosen) == job
+
+    patient.execute("create role class_activation_other login")
+    patient.execute(
+        f"select cron.schedule_in_database({JOB}, {COMMAND}, current_database(), 'class_activation_other')"
+    )
+    patient.execute(check(patient, "job").fix)
+    assert patient.row(chosen) == job
+    patient.execute("drop role class_activation_other")
+
+
 def test_a_class_that_failed_is_shown_with_its_reason(patient: Database) -> None:
     patient.class_(patient.facility())
     patient.execute(
