@@ -70,7 +70,8 @@ begin
       end,
       case
         when v_here then format('grant usage on schema cron to %I;', current_user)
-        else 'create extension pg_cron;'
+        else 'create extension pg_cron; -- or, if it lives in another database: alembic -x schedule=off downgrade 0003,'
+          || ' then alembic -x cron_url=postgresql://... upgrade head'
       end
 
     union all

@@ -206,6 +206,7 @@ def test_a_missing_extension_is_found(patient: Database) -> None:
     patient.execute("drop extension pg_cron")
     row = check(patient, "pg_cron")
     assert row.level == "error"
+    assert "-x cron_url=postgresql://" in row.fix
     patient.execute(row.fix)
     patient.connection = patient.connect()
     assert levels(patient)["job"] == "error"
