@@ -25,14 +25,38 @@ begin
   return query
   select 'pg_cron_launcher', case when v_monitor then 'error' else 'warning' end,
     case
+      when pg_is_in_recovery() then null
       when not v_monitor then v_blind
       when not exists (select from pg_stat_activity a where a.backend_type = 'pg_cron launcher') then
         'pg_cron''s launcher does not run, so no job in the cluster does'
     end,
-    'pg_cron''s launcher runs',
     case
+      when pg_is_in_recovery() then 'this is a standby, where nothing runs until it is promoted'
+      else 'pg_cron''s launcher runs'
+    end,
+    case
+      when exists (select from cron.job j where not exists (select from pg_roles r where r.rolname = j.username)) then
+        'run the fix of job_roles_exist, of which the launcher dies: a restart does not help'
       when v_monitor then 'look for pg_cron in the server''s log, and restart the server'
       else 'ask as a superuser'
+    end;
+
+  return query
+  select 'pg_cron_settings', case when v_monitor then 'error' else 'warning' end,
+    case
+      when not v_monitor then v_blind
+      when current_setting('cron.database_name', true) <> current_database() then
+        format('pg_cron runs the jobs of database %s, and not of this one', current_setting('cron.database_name'))
+      when current_setting('cron.launch_active_jobs', true) = 'off' then
+        'cron.launch_active_jobs is off, so no job in the cluster runs'
+    end,
+    'pg_cron runs the jobs of this database',
+    case
+      when not v_monitor then 'ask as a superuser'
+      when current_setting('cron.database_name', true) <> current_database() then
+        format('alter system set cron.database_name = %L; -- then restart the server; or, if pg_cron is to stay there,'
+          || ' drop its extension here and ask again', current_database())
+      else 'alter system set cron.launch_active_jobs = on; -- then: select pg_reload_conf();'
     end;
 
   return query

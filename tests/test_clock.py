@@ -77,6 +77,8 @@ def test_a_standby_that_is_promoted_at_0459_activates_at_5(before_five: Containe
         return before_five.execute("psql", "--port=5433", "--tuples-only", "--no-align", f"--command={sql}")
 
     assert on_standby("select class_name from class_activation.preview()") == f"Class of {DAY}\n"
+    launcher = "select level from class_activation.doctor() where check_name = 'pg_cron_launcher'"
+    assert on_standby(launcher) == "ok\n"
     before_five.set_clock(FIVE - timedelta(minutes=1))
     before_five.stop("immediate")
     on_standby("select pg_promote()")

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from harness import Database, deploy
+from harness import Database, deploy, wait_until
 
 JOB = "'activate_scheduled_classes', '*/15 * * * *'"
 COMMAND = "$$select public.activate_scheduled_classes(p_not_before => '05:00')$$"
@@ -84,7 +84,7 @@ def patient(cron: Database) -> Database:
 
 def test_where_all_is_well_nothing_is_to_be_fixed(patient: Database) -> None:
     rows = patient.rows("select * from class_activation.doctor()")
-    assert len(rows) == 24
+    assert len(rows) == 25
     assert all(row.detail and row.fix is None for row in rows)
 
 
@@ -137,11 +137,15 @@ def test_a_job_of_a_role_that_is_gone_is_found_whatever_it_does(patient: Databas
         " 'class_activation_gone', false)"
     )
     patient.execute("drop role class_activation_gone")
+    patient.execute("select class_activation.schedule('7 * * * *')")  # the launcher reads its jobs anew
 
     row = check(patient, "job_roles_exist")
     assert (row.level, "class_activation_gone" in row.detail) == ("error", True)
+    wait_until(lambda: levels(patient)["pg_cron_launcher"] == "error")
+    assert "job_roles_exist" in check(patient, "pg_cron_launcher").fix
     patient.execute(row.fix)
     assert levels(patient)["job_roles_exist"] == "ok"
+    wait_until(lambda: levels(patient)["pg_cron_launcher"] == "ok")
 
 
 def test_a_failed_or_stuck_run_is_found_until_the_next_one(patient: Database) -> None:
@@ -214,6 +218,34 @@ def test_a_missing_extension_is_found(patient: Database) -> None:
     assert set(levels(patient).values()) == {"ok"}
 
 
+def test_an_extension_whose_jobs_nobody_runs_is_found(server: Database, templates: dict[str, str]) -> None:
+    # pg_cron lets only its own database and one of this name have the extension
+    name = "contrib_regression"
+    server.execute(f"create database {name} template {templates['installed']}")
+    database = Database(name)
+    database.execute("create extension pg_cron")
+
+    row = check(database, "pg_cron_settings")
+    assert (row.level, f"of database {server.name}" in row.detail) == ("error", True)
+    assert f"cron.database_name = '{name}'" in row.fix
+    database.close()
+    server.execute(f"drop database {name} with (force)")
+
+
+def test_jobs_that_are_not_launched_are_found(patient: Database) -> None:
+    if not patient.value("select count(*) from pg_settings where name = 'cron.launch_active_jobs'"):
+        pytest.skip("needs pg_cron 1.6")
+    patient.execute("alter system set cron.launch_active_jobs = off")
+    patient.execute("select pg_reload_conf()")
+    wait_until(lambda: levels(patient)["pg_cron_settings"] == "error")
+
+    statement, and_then = check(patient, "pg_cron_settings").fix.split(" -- then: ")
+    patient.execute(statement)
+    patient.execute(and_then)
+    wait_until(lambda: levels(patient)["pg_cron_settings"] == "ok")
+    patient.execute("alter system reset cron.launch_active_jobs")
+
+
 def test_what_a_role_may_not_see_is_reported_and_not_guessed(patient: Database, role: str) -> None:
     patient.execute(f"grant execute on all functions in schema class_activation to {role}")
     patient.execute(f"set role {role}")
@@ -231,7 +263,7 @@ def test_what_a_role_may_not_see_is_reported_and_not_guessed(patient: Database, 
     patient.execute(f"set role {role}")
     rows = {row.check_name: row for row in patient.rows("select * from class_activation.doctor()")}
     assert "those of other roles it does not see" in rows["job"].detail
-    assert rows["pg_cron_launcher"].level == "warning"
+    assert {rows[name].level for name in ("pg_cron_launcher", "pg_cron_settings")} == {"warning"}
     patient.execute("reset role")
 
 
