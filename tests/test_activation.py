@@ -199,6 +199,7 @@ def test_an_enrollment_that_slipped_in_is_backfilled_by_the_next_run(db: Databas
     [
         "update class_activation.activations set activated_at = now() - interval '25 hours'",
         "update public.program_classes set status = 'Paused'",
+        "update public.program_classes set archived_at = now()",
         "update public.program_classes set deleted_at = now()",
         # Active, but not by the job
         "delete from class_activation.activations",
