@@ -6,6 +6,8 @@ language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $function$
+declare
+  v_command constant text := 'select public.activate_scheduled_classes(';
 begin
   delete from class_activation.runs r
   where r.id = any (array(
@@ -19,12 +21,18 @@ begin
     and class_activation.may_use_pg_cron()
     and has_table_privilege('cron.job_run_details', 'delete')
   then
+    -- by command, because our job has another jobid after it was unscheduled; and all up to the newest
+    -- that is old enough, because a run that could not connect has no time
     delete from cron.job_run_details d
-    using cron.job j
-    where j.jobname = 'activate_scheduled_classes'
-      and j.database = current_database()
-      and d.jobid = j.jobid
-      and d.start_time < now() - interval '7 days';
+    where d.database = current_database()
+      and starts_with(d.command, v_command)
+      and d.runid <= (
+        select max(o.runid)
+        from cron.job_run_details o
+        where o.database = current_database()
+          and starts_with(o.command, v_command)
+          and o.start_time < now() - interval '7 days'
+      );
   end if;
 end;
 $function$;

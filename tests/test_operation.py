@@ -386,23 +386,35 @@ def test_the_first_run_of_the_day_removes_what_pg_cron_keeps_of_our_job_for_more
     cron: Database,
 ) -> None:
     deploy("upgrade", "head", database=cron.name)
-    other = cron.value("select cron.schedule('another job', '0 0 1 1 *', 'select 1')")
-    jobs = {
-        "ours": cron.value("select jobid from cron.job where jobname = 'activate_scheduled_classes'"),
-        "other": other,
-    }
-    for run_id, (job, days) in enumerate([("ours", 6), ("ours", 8), ("other", 8)], start=-3):
+    job = "select public.activate_scheduled_classes(p_not_before => '05:00')"
+    of_ours, of_another = (cron.name, job), (cron.name, "select 1")
+    elsewhere = ("another_database", job)
+    # in the order of time; the jobid may be that of a job that is no more, and a run may have no time
+    log = [
+        (of_another, 9),
+        (of_ours, 9),
+        (elsewhere, 9),
+        (of_ours, None),
+        (of_ours, 8),
+        (of_ours, 6),
+        (of_ours, None),
+    ]
+    for run_id, ((database, command), days) in enumerate(log, start=-len(log)):
         cron.execute(
-            "insert into cron.job_run_details (jobid, runid, status, start_time)"
-            " values (%s, %s, 'succeeded', now() - make_interval(days => %s))",
-            jobs[job],
+            "insert into cron.job_run_details (jobid, runid, database, command, status, start_time)"
+            " values (-1, %s, %s, %s, 'succeeded', now() - make_interval(days => %s))",
             run_id,
+            database,
+            command,
             days,
         )
 
     cron.run()
 
-    kept = cron.rows("select runid from cron.job_run_details where runid < 0 order by runid")
-    assert [row.runid for row in kept] == [-3, -1]
-    cron.execute("delete from cron.job_run_details where runid < 0")
-    cron.execute("select cron.unschedule(%s)", other)
+    kept = cron.rows("delete from cron.job_run_details where runid < 0 returning runid")
+    assert [log[row.runid] for row in kept] == [
+        (of_another, 9),
+        (elsewhere, 9),
+        (of_ours, 6),
+        (of_ours, None),
+    ]
