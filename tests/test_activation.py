@@ -197,7 +197,7 @@ def test_an_enrollment_that_slipped_in_is_backfilled_by_the_next_run(db: Databas
 @pytest.mark.parametrize(
     "change",
     [
-        "update class_activation.activations set activated_at = now() - interval '25 hours'",
+        "update class_activation.activations set activated_at = now() - interval '24 hours'",
         "update public.program_classes set status = 'Paused'",
         "update public.program_classes set archived_at = now()",
         "update public.program_classes set deleted_at = now()",

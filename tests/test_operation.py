@@ -245,6 +245,7 @@ def test_revert_takes_back_only_the_classes_it_is_given(db: Database) -> None:
         "update public.program_classes set status = 'Paused'",
         "update public.program_classes set capacity = 9, updated_at = now()",
         "update public.program_classes set update_user_id = 7",
+        "update public.program_classes set archived_at = now()",
         "update public.program_classes set deleted_at = now()",
     ],
 )
