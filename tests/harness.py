@@ -147,13 +147,17 @@ class Database:
 
 
 def start_alembic(
-    *arguments: str, database: str, x: Sequence[str] = (), env: dict[str, str] | None = None
+    *arguments: str,
+    database: str,
+    x: Sequence[str] = (),
+    env: dict[str, str] | None = None,
+    project: Path = ROOT,
 ) -> subprocess.Popen:
     """Start the alembic command as a deployer does."""
     options = [part for option in x for part in ("-x", option)]
     return subprocess.Popen(
         [sys.executable, "-m", "alembic", *options, *arguments],
-        cwd=ROOT,
+        cwd=project,
         env={**os.environ, "PGDATABASE": database, **(env or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

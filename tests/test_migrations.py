@@ -1,5 +1,6 @@
 """Installing, removing, and everything that can get into the way of either."""
 
+import hashlib
 import itertools
 import re
 import subprocess
@@ -170,6 +171,43 @@ def test_a_lost_revision_is_not_taken_for_none_and_the_hint_gives_it_back(
     assert deploy("current", database=platform.name) == "0004 (head)\n"
     deploy("downgrade", "base", database=platform.name, x=OFF)
     assert platform.catalog() == bare
+
+
+def test_a_released_file_is_not_edited() -> None:
+    lines = (ROOT / "sql/released.sha256").read_text().splitlines()
+    for released, name in (line.split() for line in lines):
+        assert hashlib.sha256((ROOT / name).read_bytes()).hexdigest() == released, (
+            f"{name} was released: leave it as it was, and see CONTRIBUTING.md, 'Change the function'"
+        )
+
+
+def test_a_new_version_of_a_function_keeps_owner_and_grants_there_and_back(
+    platform: Database, role: str, tmp_path: Path
+) -> None:
+    for name in ("alembic.ini", "migrations", "sql"):
+        subprocess.run(["cp", "-r", ROOT / name, tmp_path], check=True)
+    v1 = (tmp_path / "sql/activate_scheduled_classes_v1.sql").read_text()
+    (tmp_path / "sql/activate_scheduled_classes_v2.sql").write_text(v1.replace("'2s'", "'3s'"))
+    revise = ["revision", "--rev-id", "0005", "--message", "wait longer"]
+    deploy(*revise, database=platform.name, project=tmp_path)
+    (revision,) = (tmp_path / "migrations/versions").glob("0005*.py")
+    text = revision.read_text()
+    for version in (2, 1):
+        text = text.replace("    pass", f'    replace("activate_scheduled_classes_v{version}")', 1)
+    revision.write_text(text)
+    own_platform(platform, role)
+    deploy("upgrade", "0004", database=platform.name, x=OFF)
+    platform.execute("grant execute on function public.activate_scheduled_classes to pg_monitor")
+    before = platform.catalog()
+
+    deploy("upgrade", "head", database=platform.name, x=OFF, project=tmp_path)
+    changed = dict(platform.catalog().items() - before.items())
+    deploy("downgrade", "0004", database=platform.name, x=OFF, project=tmp_path)
+
+    ((name, definition),) = changed.items()
+    assert "lock_timeout=3s" in definition
+    assert definition.replace("3s", "2s") == before[name].replace("3s", "2s")
+    assert platform.catalog() == before
 
 
 def test_looking_at_the_revision_changes_nothing(platform: Database) -> None:
