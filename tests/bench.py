@@ -20,7 +20,7 @@ from typing import Any
 
 import psycopg
 from chart import OURS, THEIRS, chart
-from harness import Database, deploy, wait_until
+from harness import PLATFORMS_DUE, US_ZONES, Database, deploy, wait_until
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -36,15 +36,6 @@ OTHER_CLASSES = 20_000
 IDLE_SIZES = [1_000, 10_000, 100_000, 1_000_000]
 IDLE_TICKS = 21
 
-DUE = """
-select c.id
-from public.program_classes c
-join public.facilities f on f.id = c.facility_id
-where c.status = 'Scheduled'
-  and c.archived_at is null
-  and c.deleted_at is null
-  and c.start_dt <= (now() at time zone f.timezone)::date
-"""
 ACTIVATE = """
 update public.program_classes
 set status = 'Active', updated_at = now(), update_user_id = 99999
@@ -66,7 +57,7 @@ def ours(database: str) -> None:
 def floor(database: str) -> None:
     """Two bare updates: what must be written, and nothing else."""
     with psycopg.connect(dbname=database) as session:
-        activated = session.execute(ACTIVATE.replace("%s", f"array({DUE})") + "returning id")
+        activated = session.execute(ACTIVATE.replace("%s", f"array({PLATFORMS_DUE})") + "returning id")
         session.execute(BACKFILL, [[class_id for (class_id,) in activated]])
 
 
@@ -74,7 +65,7 @@ def platform(database: str) -> None:
     """The statements of the platform's own worker; the second backfill finds nothing left."""
     with psycopg.connect(dbname=database) as session:
         session.execute("select id from public.users where username = 'system_batch'").fetchone()
-        ids = [class_id for (class_id,) in session.execute(DUE)]
+        ids = [class_id for (class_id,) in session.execute(PLATFORMS_DUE)]
         session.execute(ACTIVATE, [ids])
         session.execute(BACKFILL, [ids])
         session.execute(BACKFILL, [ids])
@@ -130,7 +121,7 @@ def loop(database: str) -> None:
     )
     with psycopg.connect(dbname=database) as session:
         session.execute(
-            f"do $$ declare v_class_id integer; begin for v_class_id in {DUE} loop"
+            f"do $$ declare v_class_id integer; begin for v_class_id in {PLATFORMS_DUE} loop"
             f" {activate}; {backfill}; end loop; end $$"
         )
 
@@ -209,8 +200,8 @@ def prepare(server: Database, name: str) -> Database:
     server.execute(f"create database {name}")
     db = Database(name)
     db.load_platform()
-    for zone in ("New_York", "Chicago", "Denver", "Phoenix", "Los_Angeles", "Anchorage"):
-        db.facility(f"America/{zone}")
+    for zone in US_ZONES:
+        db.facility(zone)
     db.resident()
     db.program()
     deploy("upgrade", "head", database=name, x=["schedule=off"])
@@ -225,7 +216,7 @@ def bench_size(
         fill(db, OTHER_CLASSES, 5, "current_date - 40 + i % 30, 'Active'")
         fill(db, size, ENROLLMENTS, "current_date - 2, 'Scheduled'")
         db.execute("vacuum analyze")
-        due = [row.id for row in db.rows(DUE)]
+        due = [row.id for row in db.rows(PLATFORMS_DUE)]
         tables()
     costs: dict[str, list[Cost]] = {name: [] for name in WAYS}
     waits: dict[str, float] = {}

@@ -15,6 +15,25 @@ from psycopg.rows import namedtuple_row
 
 ROOT = Path(__file__).parent.parent
 BATCH_USER = 99999
+# those that the platform's screens offer
+US_ZONES = [
+    "America/New_York",
+    "America/Chicago",
+    "America/Denver",
+    "America/Phoenix",
+    "America/Los_Angeles",
+    "America/Anchorage",
+]
+# the classes that the platform's own worker makes Active
+PLATFORMS_DUE = """
+select c.id
+from public.program_classes c
+join public.facilities f on f.id = c.facility_id
+where c.status = 'Scheduled'
+  and c.archived_at is null
+  and c.deleted_at is null
+  and c.start_dt <= (now() at time zone f.timezone)::date
+"""
 
 
 class Database:

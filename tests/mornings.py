@@ -12,20 +12,12 @@ from zoneinfo import ZoneInfo
 
 from chart import OURS, THEIRS, chart
 from container import Container, container
-from harness import Database, deploy, wait_until
+from harness import PLATFORMS_DUE, US_ZONES, Database, deploy, wait_until
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-ZONES = [
-    "America/New_York",
-    "America/Chicago",
-    "America/Denver",
-    "America/Phoenix",
-    "America/Los_Angeles",
-    "America/Anchorage",
-    "Australia/Sydney",
-]
+ZONES = [*US_ZONES, "Australia/Sydney"]
 DAYS = {
     date(2026, 1, 14): "an ordinary day",
     date(2026, 3, 8): "Chicago's clocks go forward",
@@ -34,16 +26,6 @@ DAYS = {
     date(2026, 11, 1): "Chicago's clocks go back",
 }
 QUARTER = timedelta(minutes=15)
-PLATFORMS_JOB = """
-update public.program_classes c
-set status = 'Active'
-from public.facilities f
-where f.id = c.facility_id
-  and c.status = 'Scheduled'
-  and c.archived_at is null
-  and c.deleted_at is null
-  and c.start_dt <= (now() at time zone f.timezone)::date
-"""
 
 
 @dataclass(frozen=True)
@@ -80,7 +62,7 @@ def install(server: Container) -> tuple[Database, Database]:
     deploy("upgrade", "head", database=ours.name, env=server.env)
     ours.execute(
         "select cron.schedule_in_database('theirs', '0 5 * * *', %s, 'theirs')",
-        PLATFORMS_JOB,
+        f"update public.program_classes set status = 'Active' where id in ({PLATFORMS_DUE})",
     )
     return ours, theirs
 
@@ -134,7 +116,7 @@ def draw(mornings: list[Morning]) -> None:
 
 def main() -> None:
     """Measure, print and draw."""
-    console = Console()
+    console = Console(width=110)
     first = five_am(min(DAYS), "UTC") - timedelta(days=1)
     with container(first) as server:
         ours, theirs = install(server)
@@ -154,7 +136,7 @@ def main() -> None:
             *[f"{minutes(morning.theirs):+.0f}" for morning in late],
         )
     console.print(table)
-    draw([morning for morning in mornings if morning.day == min(DAYS) and morning.zone.startswith("America")])
+    draw([morning for morning in mornings if morning.day == min(DAYS) and morning.zone in US_ZONES])
 
 
 if __name__ == "__main__":
