@@ -21,8 +21,8 @@ from alembic import op
 
 from migrations.sql_files import replace, run
 
-revision = ${repr(up_revision)}
-down_revision = ${repr(down_revision)}
+revision = "${up_revision}"
+down_revision = "${down_revision}"
 
 
 def upgrade() -> None:
