@@ -12,7 +12,7 @@ Revises: ${down_revision | comma,n}
 # - New objects: run("NAME_v1", "set_owner_v1"), last, so that they belong to the owner of the platform.
 # - Never create, alter or drop a table of the platform; no view and no index predicate on its tables.
 # - A lock on its tables is waited for 4 s (migrations/connections.py). An index is built "concurrently", in
-#   autocommit_block(), alone in its revision, and begins by dropping what a failed attempt has left: see 0002.
+#   autocommit_block(), alone in its revision, and begins by dropping what a failed attempt left: see 0002.
 # - What depends on the database's state is asked in SQL, in a do block, so that a --sql script asks as well.
 # - The downgrade undoes exactly this: tests/test_migrations.py goes down and up through every revision.
 # Then delete these lines.
