@@ -81,7 +81,7 @@ begin
   return query
   select 'clock', 'error',
     case
-      when v_last_run > clock_timestamp() then format('the clock is behind the last run, which was at %s', v_last_run)
+      when v_last_run > statement_timestamp() then format('the clock is behind the last run, which was at %s', v_last_run)
     end,
     'the clock is not behind the last run',
     'set the clock of the server right: pg_cron starts no job until it has caught up';

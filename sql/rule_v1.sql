@@ -12,7 +12,7 @@ create function class_activation.rule(
   out problem_message text
 )
 language plpgsql
-immutable
+stable
 set search_path = pg_catalog, pg_temp
 as $function$
 begin

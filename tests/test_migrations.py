@@ -170,7 +170,7 @@ def test_a_lost_revision_is_not_taken_for_none_and_the_hint_gives_it_back(
     assert "DROP" not in process.stderr
     assert platform.catalog() == before
     psql(platform, re.search("was lost: (.*)", process.stderr)[1])
-    assert deploy("current", database=platform.name) == "0004 (head)\n"
+    assert deploy("current", database=platform.name).startswith("0004")
     deploy("downgrade", "base", database=platform.name, x=OFF)
     assert platform.catalog() == bare
 
