@@ -8,6 +8,7 @@ stable
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
+  v_standby constant boolean := current_setting('in_hot_standby') = 'on';
   v_superuser constant boolean := (select r.rolsuper from pg_roles r where r.rolname = current_user);
   v_unseen constant text := format(' of role %I; those of other roles it does not see', current_user);
   v_monitor constant boolean := pg_has_role('pg_monitor', 'usage');
@@ -25,13 +26,13 @@ begin
   return query
   select 'pg_cron_launcher', case when v_monitor then 'error' else 'warning' end,
     case
-      when pg_is_in_recovery() then null
+      when v_standby then null
       when not v_monitor then v_blind
       when not exists (select from pg_stat_activity a where a.backend_type = 'pg_cron launcher') then
         'pg_cron''s launcher does not run, so no job in the cluster does'
     end,
     case
-      when pg_is_in_recovery() then 'this is a standby, where nothing runs until it is promoted'
+      when v_standby then 'this is a standby, where nothing runs until it is promoted'
       else 'pg_cron''s launcher runs'
     end,
     case
