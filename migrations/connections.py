@@ -23,8 +23,8 @@ LOCK = "select pg_try_advisory_lock(hashtext('class_activation'), hashtext('alem
 LOCK_WAIT_SECONDS = 600
 
 HINTS = {
-    psycopg.errors.LockNotAvailable: "Somebody else is at work on the table; nothing is half done: "
-    "repeat the command.",
+    psycopg.errors.LockNotAvailable: "Somebody else is at work on the table: repeat the command, "
+    "which goes on where this one stopped.",
 }
 
 log = logging.getLogger("alembic.class_activation")

@@ -176,4 +176,5 @@ enrolled residents their enrolled_at. Safe to call at any time, by any number of
   p_max_classes  activate at most so many, earliest due first (default all)
 Returns one row for each class that this call activated. A class held by another session is left to
 the next run; one that fails, or whose time zone is unknown, is recorded in class_activation.problems.
+What the calling transaction has deferred (set constraints) becomes immediate.
 Errors: 22023 an argument is out of range; P0002 there is no live user system_batch.';
