@@ -35,7 +35,7 @@ begin
   );
 
   with due as materialized (
-    select s.class_id, s.facility_id, s.due_at, s.class_id = any (v_held) as held
+    select s.class_id, s.facility_id, s.due_at, s.class_id in (select unnest(v_held)) as held
     from class_activation.scheduled_classes(p_as_of, p_not_before, p_class_ids) s
     where s.due
   ), activated as (

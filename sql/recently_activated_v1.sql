@@ -21,7 +21,8 @@ begin
   ) c
   where a.activated_at > now() - interval '24 hours'
     and a.reverted_by is null
-    and (p_class_ids is null or a.class_id = any (p_class_ids));
+    -- not "= any", which would look through the array for each activation of the day
+    and (p_class_ids is null or a.class_id in (select unnest(p_class_ids)));
 end;
 $function$;
 

@@ -30,7 +30,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
 # due classes, and in how many rounds
-ROUNDS = {10: 9, 100: 9, 1_000: 11, 10_000: 3}
+ROUNDS = {10: 15, 100: 15, 1_000: 15, 10_000: 5}
 ENROLLMENTS = 25
 OTHER_CLASSES = 20_000
 IDLE_SIZES = [1_000, 10_000, 100_000, 1_000_000]
