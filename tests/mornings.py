@@ -94,10 +94,6 @@ def measure(server: Container, ours: Database, theirs: Database, day: date) -> I
         )
 
 
-def minutes(duration: timedelta) -> float:
-    return duration / timedelta(minutes=1)
-
-
 def draw(mornings: list[Morning]) -> None:
     """Draw one day on the clocks of its facilities."""
     (day,) = {morning.day for morning in mornings}
@@ -116,14 +112,16 @@ def draw(mornings: list[Morning]) -> None:
 
 def main() -> None:
     """Measure, print and draw."""
-    console = Console(width=110)
+    console = Console(width=120)
     first = five_am(min(DAYS), "UTC") - timedelta(days=1)
     with container(first) as server:
         ours, theirs = install(server)
         days = track(DAYS, "Letting the days go by", console=console, transient=True)
         mornings = [morning for day in days for morning in measure(server, ours, theirs, day)]
 
-    table = Table(box=None, title="Minutes after 5 AM local time at which a class became Active")
+    table = Table(
+        box=None, title="How long after 5 AM local time a class became Active", title_justify="left"
+    )
     table.add_column("facility in")
     table.add_column("this job, at most", justify="right")
     for day in DAYS:
@@ -132,8 +130,8 @@ def main() -> None:
         late = [morning for morning in mornings if morning.zone == zone]
         table.add_row(
             zone,
-            f"{minutes(max(morning.ours for morning in late)):.2f}",
-            *[f"{minutes(morning.theirs):+.0f}" for morning in late],
+            f"{max(morning.ours for morning in late).total_seconds():.2f} s",
+            *[f"{morning.theirs / timedelta(minutes=1):+.0f} min" for morning in late],
         )
     console.print(table)
     draw([morning for morning in mornings if morning.day == min(DAYS) and morning.zone in US_ZONES])
