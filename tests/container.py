@@ -9,7 +9,11 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
+import pytest
 from harness import Database, wait_until
+
+# a server whose clock, death and return are the test's can be had there only
+needs_docker = pytest.mark.skipif("IMAGE" not in os.environ, reason="needs a server in Docker: SERVER=docker")
 
 FAKETIME = {
     "LD_PRELOAD": "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",

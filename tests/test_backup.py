@@ -6,7 +6,7 @@ import subprocess
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from container import container
+from container import container, needs_docker
 from harness import ROOT, Database, client, deploy, psql, wait_until
 from mornings import five_am
 
@@ -43,10 +43,8 @@ def test_a_restored_database_is_the_same_and_works(db: Database, empty: Database
         database.execute(f"drop owned by {role}")
 
 
-@pytest.mark.skipif(
-    "IMAGE" not in os.environ or not shutil.which("pg_virtualenv"),
-    reason="needs two servers: SERVER=docker on a machine with Debian's packages",
-)
+@needs_docker
+@pytest.mark.skipif(not shutil.which("pg_virtualenv"), reason="needs the older server of Debian's packages")
 def test_restored_into_a_newer_major_version_pg_cron_goes_on(server: Database, db: Database) -> None:
     elsewhere = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     dump = subprocess.check_output(

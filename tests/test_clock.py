@@ -1,15 +1,14 @@
 """5 AM on a server whose clock is moved: pg_cron does what it does, and nobody calls the job."""
 
-import os
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone
 
 import pytest
-from container import Container, container
+from container import Container, container, needs_docker
 from harness import Database, deploy, wait_until
 from mornings import DAYS, five_am, install, measure
 
-pytestmark = pytest.mark.skipif("IMAGE" not in os.environ, reason="needs a server in Docker: SERVER=docker")
+pytestmark = needs_docker
 
 ZONE = "America/Chicago"
 DAY = date(2026, 1, 14)

@@ -3,10 +3,9 @@
 from typing import Any
 
 import pytest
-from harness import Database, deploy, wait_until
+from harness import COMMAND, Database, deploy, wait_until
 
-JOB = "'activate_scheduled_classes', '*/15 * * * *'"
-COMMAND = "$$select public.activate_scheduled_classes(p_not_before => '05:00')$$"
+JOB = f"'activate_scheduled_classes', '*/15 * * * *', $${COMMAND}$$"
 
 # check, how to break it, and what the detail then says
 DEFECTS = [
@@ -53,7 +52,7 @@ DEFECTS = [
     ("job", "select class_activation.unschedule()", "there is no job"),
     (
         "job",
-        f"select cron.schedule_in_database({JOB}, {COMMAND}, current_database(), '{{role}}')",
+        f"select cron.schedule_in_database({JOB}, current_database(), '{{role}}')",
         "the job is scheduled 2 times",
     ),
     ("job_active", "select cron.alter_job(jobid, active => false) from cron.job", "is not active"),
@@ -122,7 +121,7 @@ def test_a_zone_that_is_not_known_gets_a_suggestion(
 
 def test_a_role_that_may_not_log_in_cannot_run_the_job(patient: Database, role: str) -> None:
     patient.execute("select class_activation.unschedule()")
-    patient.execute(f"select cron.schedule_in_database({JOB}, {COMMAND}, current_database(), '{role}')")
+    patient.execute(f"select cron.schedule_in_database({JOB}, current_database(), '{role}')")
     patient.execute(f"alter role {role} nologin")
 
     assert levels(patient)["job_role"] == "error"
@@ -171,9 +170,7 @@ def test_the_fix_of_a_job_keeps_the_rhythm_and_the_hour_that_were_chosen(patient
     assert patient.row(chosen) == job
 
     patient.execute("create role class_activation_other login")
-    patient.execute(
-        f"select cron.schedule_in_database({JOB}, {COMMAND}, current_database(), 'class_activation_other')"
-    )
+    patient.execute(f"select cron.schedule_in_database({JOB}, current_database(), 'class_activation_other')")
     patient.execute(check(patient, "job").fix)
     assert patient.row(chosen) == job
     patient.execute("drop role class_activation_other")

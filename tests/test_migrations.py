@@ -9,10 +9,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from harness import ROOT, Database, alembic, deploy, own_platform, psql, start_alembic, url
+from harness import OFF, ROOT, Database, alembic, deploy, own_platform, psql, start_alembic, url
 from psycopg.conninfo import make_conninfo
 
-OFF = ["schedule=off"]
 INDEX = "class_activation_due_idx"
 
 

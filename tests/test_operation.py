@@ -4,7 +4,7 @@ from datetime import datetime, timedelta, timezone
 
 import psycopg
 import pytest
-from harness import BATCH_USER, Database, deploy, posix_zone
+from harness import BATCH_USER, COMMAND, Database, deploy, posix_zone
 
 AS_OF = "2026-03-02 12:00Z"
 
@@ -387,9 +387,8 @@ def test_the_first_run_of_the_day_removes_what_pg_cron_keeps_of_our_job_for_more
     cron: Database,
 ) -> None:
     deploy("upgrade", "head", database=cron.name)
-    job = "select public.activate_scheduled_classes(p_not_before => '05:00')"
-    of_ours, of_another = (cron.name, job), (cron.name, "select 1")
-    elsewhere = ("another_database", job)
+    of_ours, of_another = (cron.name, COMMAND), (cron.name, "select 1")
+    elsewhere = ("another_database", COMMAND)
     # in the order of time; the jobid may be that of a job that is no more, and a run may have no time
     log = [
         (of_another, 9),

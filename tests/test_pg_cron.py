@@ -5,9 +5,8 @@ from datetime import datetime, timedelta, timezone
 
 import psycopg
 import pytest
-from harness import Database, alembic, deploy, own_platform, posix_zone, psql, url
+from harness import COMMAND, Database, alembic, deploy, own_platform, posix_zone, psql, url
 
-COMMAND = "select public.activate_scheduled_classes(p_not_before => '05:00')"
 JOBS = """
 select jobid, schedule, command, database, username, active
 from cron.job

@@ -4,9 +4,7 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from harness import Database, alembic, deploy, own_platform
-
-OFF = ["schedule=off"]
+from harness import OFF, Database, alembic, deploy, own_platform
 
 # The platform is the owner's, and a superuser installs. A role with nothing else is granted EXECUTE on the
 # functions that are made for it; a reader has pg_read_all_data; nobody has no more than every role has.
