@@ -2,6 +2,7 @@
 VENV := .venv
 READY := $(VENV)/ready
 DEBIAN := $(VENV)/debian
+PYTHON := PYTHONPATH=tests $(VENV)/bin/python
 
 .PHONY: help demo test lint mornings bench clean
 
@@ -13,29 +14,29 @@ help:
 	@echo "make bench      what the job costs, side by side with four other ways to do the same"
 
 demo: $(READY)
-	@tests/with-postgres $(VENV)/bin/python tests/demo.py
+	@tools/with-postgres env $(PYTHON) tools/demo.py
 
 test: $(READY) $(DEBIAN)
-	@PATH="$(CURDIR)/$(DEBIAN)/usr/bin:$$PATH" tests/with-postgres $(VENV)/bin/pytest $(PYTEST)
+	@PATH="$(CURDIR)/$(DEBIAN)/usr/bin:$$PATH" tools/with-postgres $(VENV)/bin/pytest $(PYTEST)
 
 lint: $(READY)
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
-	@for script in tests/apt-install tests/make-venv tests/unpack-debian tests/with-postgres .ci/run; do bash -n $$script; done
+	@for script in tools/apt-install tools/make-venv tools/unpack-debian tools/with-postgres .ci/run; do bash -n $$script; done
 
 mornings: $(READY)
-	@SERVER=docker tests/with-postgres $(VENV)/bin/python tests/mornings.py
+	@SERVER=docker tools/with-postgres env $(PYTHON) tools/mornings.py
 
 bench: $(READY)
-	@tests/with-postgres $(VENV)/bin/python tests/bench.py
+	@tools/with-postgres env $(PYTHON) tools/bench.py
 
 clean:
 	rm -rf $(VENV) .hypothesis .pytest_cache .ruff_cache
 
 $(READY): pyproject.toml constraints.txt
-	@tests/make-venv $(VENV)
+	@tools/make-venv $(VENV)
 	@touch $@
 
 $(DEBIAN): $(READY)
-	@tests/unpack-debian $@ prometheus prometheus-sql-exporter
+	@tools/unpack-debian $@ prometheus prometheus-sql-exporter
 	@touch $@

@@ -1,8 +1,9 @@
 """Alembic's environment.
 
-The version table lives in schema class_activation, so creating it is the beginning of every
-install: just before it, in the same transaction, comes the schema. When there is no revision, after
-a downgrade to base or a first upgrade that failed, both go again.
+The version table lives in schema class_activation, so creating it is the beginning of every install: just
+before it, in the same transaction, comes the schema. When there is no revision, after a downgrade to base or
+a first upgrade that failed, both go again. An upgrade to head ends with the repeatable part: the functions of
+sql/, and the schedule.
 """
 
 from logging.config import fileConfig
@@ -12,28 +13,40 @@ from alembic import context
 from sqlalchemy import Connection, Table, create_engine, event
 from sqlalchemy.pool import NullPool
 
+from migrations import repeatable, schedule
 from migrations.connections import SESSION_SETTINGS, connect, only_deployer, told_plainly
 from migrations.options import read_options
-from migrations.sql_files import read, statement
+from migrations.sql_files import execute, read, run, signatures
 
 if context.config.config_file_name is not None:
     fileConfig(context.config.config_file_name, disable_existing_loggers=False)
 
 options = read_options()
+command = context.config.cmd_opts.cmd[0].__name__ if context.config.cmd_opts else None
 
 configuration: dict[str, Any] = {
     # no MetaData: with an empty one, autogenerate would propose to drop the platform's tables
     "target_metadata": None,
     "version_table_schema": "class_activation",
-    "transaction_per_migration": True,
 }
 
 
 @event.listens_for(Table, "before_create")
-def prepare(_target: Table, connection: Connection, **_kw: Any) -> None:
-    """Make the schema for the version table, if this role may install at all."""
-    connection.execute(statement("preflight_v1"))
-    connection.execute(statement("class_activation_v1"))
+def create_schema(_target: Table, _connection: Connection, **_kw: Any) -> None:
+    """Create the schema for the version table."""
+    run("deploy/schema")
+
+
+def preflight() -> str:
+    """Return the SQL that refuses to install where something is missing, and remembers what is there."""
+    prerequisites = repeatable.function("class_activation.prerequisites()")
+    return "\n".join(
+        [
+            prerequisites.replace("class_activation.prerequisites", "pg_temp.prerequisites"),
+            read("deploy/preflight", functions=signatures()),
+            read("deploy/before"),
+        ]
+    )
 
 
 def run_offline() -> None:
@@ -41,28 +54,49 @@ def run_offline() -> None:
     context.configure(
         dialect_name="postgresql", dialect_opts={"paramstyle": "named"}, literal_binds=True, **configuration
     )
+    to_head = command == "upgrade" and context.get_revision_argument() == context.get_head_revision()
     script = context.get_context().impl
     script.static_output("\\set ON_ERROR_STOP on")
     for setting in SESSION_SETTINGS:
         context.execute(setting)
+    if command == "upgrade":
+        execute(preflight())
     with context.begin_transaction():
         context.run_migrations()
-    context.execute(statement("drop_schema_at_base_v1"))
+        if to_head:
+            repeatable.apply()
+            schedule.set_up()
+    run("deploy/drop_schema_at_base")
 
 
 def run_online() -> None:
     """Migrate the database, one deployer at a time."""
     engine = create_engine("postgresql+psycopg://", creator=lambda: connect(options.url), poolclass=NullPool)
     with told_plainly(), only_deployer(options.url) as guard, engine.connect() as connection:
-        guard.execute(read("own_schema_v1"))
+        guard.execute(read("deploy/own_schema"))
+        if command == "upgrade":
+            repeatable.rebuild_index(guard)
         context.configure(connection=connection, **configuration)
+        if command == "upgrade":
+            with context.begin_transaction():
+                execute(preflight())
         try:
             with context.begin_transaction():
                 context.run_migrations()
+                if to_head := command == "upgrade" and is_at_head():
+                    repeatable.apply()
+            if to_head:
+                with context.begin_transaction():
+                    schedule.set_up()
         finally:
             connection.rollback()
             if not context.get_context().opts.get("dont_mutate"):
-                guard.execute(read("drop_schema_at_base_v1"))
+                guard.execute(read("deploy/drop_schema_at_base"))
+
+
+def is_at_head() -> bool:
+    """Whether the newest revision is installed, and with it the functions of sql/ belong there."""
+    return context.get_context().get_current_revision() == context.get_head_revision()
 
 
 if context.is_offline_mode():

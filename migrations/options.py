@@ -16,21 +16,16 @@ class Options:
     url: str
     """libpq connection string of the platform's database; empty: libpq's PG* variables."""
 
-    schedule: str = "*/15 * * * *"
-    """cron expression in GMT, or OFF to install without pg_cron."""
+    schedule: str | None = None
+    """cron expression in GMT, or OFF to leave pg_cron alone; None: as set, at first every 15 minutes."""
 
     cron_url: str | None = None
     """Connection string of pg_cron's database, where that is another one."""
 
     @property
     def schedules_here(self) -> bool:
-        """Whether the job is to be scheduled in the platform's own database."""
+        """Whether a first installation schedules the job in the platform's own database."""
         return self.schedule != OFF and self.cron_url is None
-
-    @property
-    def schedules_elsewhere(self) -> bool:
-        """Whether the job is to be scheduled over cron_url."""
-        return self.schedule != OFF and self.cron_url is not None
 
 
 def read_options() -> Options:

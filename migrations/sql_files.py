@@ -1,30 +1,62 @@
-"""Runs the files of sql/, online and in --sql scripts; a function's body is stored byte for byte."""
+"""Runs SQL files, online and in --sql scripts, exactly as they are written."""
 
+import re
 from pathlib import Path
 
-from alembic import op
-from sqlalchemy import TextClause, text
+from alembic import context
 
-SQL = Path(__file__).parent.parent / "sql"
-
-
-def read(name: str) -> str:
-    """Return sql/NAME.sql."""
-    return (SQL / f"{name}.sql").read_text(encoding="utf-8")
+MIGRATIONS = Path(__file__).parent
+SQL = MIGRATIONS.parent / "sql"
 
 
-def statement(name: str) -> TextClause:
-    """Return sql/NAME.sql for SQLAlchemy, in which a colon is a colon and not a bind parameter."""
-    return text(read(name).rstrip().removesuffix(";").replace(":", r"\:"))
+def read(name: str, **values: str) -> str:
+    """Return migrations/NAME.sql, with {KEY} replaced by each of VALUES."""
+    text = (MIGRATIONS / f"{name}.sql").read_text(encoding="utf-8")
+    for key, value in values.items():
+        text = text.replace(f"{{{key}}}", value)
+    return text
 
 
-def run(*names: str) -> None:
-    """Execute the named files in the current migration."""
-    for name in names:
-        op.execute(statement(name))
+def functions() -> dict[str, str]:
+    """Return the text of each file of sql/ that defines a function, by the function's signature."""
+    texts = (path.read_text(encoding="utf-8") for path in sorted(SQL.glob("*/*.sql")))
+    return {signature(text): text for text in texts}
 
 
-def replace(*names: str) -> None:
-    """Execute the named files over functions of the same signature, which keep their owner and grants."""
-    for name in names:
-        op.execute(text(statement(name).text.replace("create function", "create or replace function", 1)))
+def signature(text: str) -> str:
+    """Return the function that a file defines, as regprocedure shows it."""
+    name, arguments = re.search(
+        r"^revoke execute on function ([\w.]+)\(([^)]*)\)", text, re.MULTILINE
+    ).groups()
+    types = {"time": "time without time zone", "timestamptz": "timestamp with time zone"}
+    return f"{name}({','.join(types.get(a.strip(), a.strip()) for a in arguments.split(',') if a.strip())})"
+
+
+def signatures() -> str:
+    """Return the signatures of all functions as the elements of an array in SQL."""
+    return ", ".join(f"'{name}'" for name in functions())
+
+
+def execute(text: str) -> None:
+    """Execute SQL in the current migration, or write it into the script."""
+    if context.is_offline_mode():
+        context.get_context().impl.static_output(text.rstrip() + "\n")
+    else:
+        # not through SQLAlchemy, in which a colon is a parameter and a percent sign a format
+        context.get_bind().connection.driver_connection.execute(text)
+
+
+def run(name: str, **values: str) -> None:
+    """Execute migrations/NAME.sql in the current migration."""
+    execute(read(name, **values))
+
+
+def gexec(name: str) -> None:
+    r"""Execute what the queries of migrations/NAME.sql return, as psql's \gexec does."""
+    if context.is_offline_mode():
+        run(name)
+        return
+    for query in read(name).split("\\gexec\n"):
+        if query.strip():
+            for (statement,) in context.get_bind().connection.driver_connection.execute(query).fetchall():
+                execute(statement)

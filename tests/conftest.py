@@ -88,7 +88,7 @@ def cron(server: Database, role: str) -> Iterator[Database]:
     yield server
     # pg_cron's functions do not survive in a session that has seen another extension of that name
     server.connection = server.connect()
-    server.execute("select cron.unschedule(jobid) from cron.job where jobname = 'activate_scheduled_classes'")
+    server.execute("select cron.unschedule(jobid) from cron.job where jobname ~ 'class'")
     server.execute((ROOT / "tests/drop_platform.sql").read_text())
 
 

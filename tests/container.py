@@ -25,7 +25,7 @@ FAKETIME = {
 
 
 class Container:
-    """A server in the image that tests/with-postgres has built; the PG* variables but PGPORT are its too."""
+    """A server in the image that tools/with-postgres has built; the PG* variables but PGPORT are its too."""
 
     def __init__(self, clock: datetime | None = None) -> None:
         """Start it, on the real clock or at the instant CLOCK."""

@@ -1,16 +1,19 @@
--- Undoes platform.sql, and what a failed test may have left of ours.
+-- Undoes platform.sql, in the shape of platform_cohorts.sql too, and what a failed test may have left of
+-- ours.
 drop schema if exists class_activation cascade;
 drop function if exists
   public.activate_scheduled_classes(timestamptz, time, integer),
   public.not_of_class_activation(text);
-drop table
+drop table if exists
+  public.change_log_entries,
   public.program_classes_history,
   public.program_class_enrollments,
+  public.program_class_cohorts,
   public.program_classes,
   public.programs,
   public.facilities,
   public.users,
   public.user_roles
 cascade;
-drop function public.log_program_classes_updates();
-drop type public.class_status;
+drop function if exists public.log_program_classes_updates();
+drop type if exists public.class_status, public.funding_type;

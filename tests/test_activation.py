@@ -118,7 +118,7 @@ def test_max_classes_takes_the_earliest_due(db: Database) -> None:
 
 def test_a_run_and_its_activations_are_remembered(db: Database) -> None:
     class_id = db.class_()
-    db.enrollment(class_id)
+    enrollment = db.enrollment(class_id)
     with db.connection.transaction():
         now = db.value("select now()")
         (activated,) = db.run(AS_OF, "05:00")
@@ -137,6 +137,9 @@ def test_a_run_and_its_activations_are_remembered(db: Database) -> None:
         "activated_at": now,
         "enrollments_backfilled": 1,
         "reverted_by": None,
+        "enrollment_ids": [enrollment],
+        "written_at": now,
+        "written_by": BATCH_USER,
     }
 
 
@@ -145,7 +148,7 @@ def test_a_run_with_nothing_to_do_is_remembered_too(db: Database) -> None:
     assert db.last_run().classes_activated == 0
 
 
-def test_runs_older_than_90_days_are_removed_and_activations_are_kept(db: Database) -> None:
+def test_housekeeping_removes_runs_older_than_90_days_and_keeps_activations(db: Database) -> None:
     db.class_()
     db.run(AS_OF)
     for days in (89, 91):
@@ -156,7 +159,7 @@ def test_runs_older_than_90_days_are_removed_and_activations_are_kept(db: Databa
         )
     db.execute("update class_activation.activations set activated_at = now() - interval '10 years'")
 
-    db.run()
+    assert db.row("select * from class_activation.housekeeping()") == (1, 0)
 
     oldest = db.value("select min(started_at) from class_activation.runs")
     assert timedelta(days=88) < datetime.now(timezone.utc) - oldest < timedelta(days=90)

@@ -48,7 +48,7 @@ def test_a_restored_database_is_the_same_and_works(db: Database, empty: Database
 def test_restored_into_a_newer_major_version_pg_cron_goes_on(server: Database, db: Database) -> None:
     elsewhere = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     dump = subprocess.check_output(
-        ["tests/with-postgres", "bash", "-c", OLDER],
+        ["tools/with-postgres", "bash", "-c", OLDER],
         cwd=ROOT,
         env={**elsewhere, "SERVER": "local"},
         text=True,

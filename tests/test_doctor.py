@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from harness import COMMAND, Database, deploy, wait_until
+from harness import COMMAND, Database, deploy, own_platform, wait_until
 
 JOB = f"'activate_scheduled_classes', '*/15 * * * *', $${COMMAND}$$"
 
@@ -14,9 +14,6 @@ DEFECTS = [
         "update public.users set deleted_at = now() where username = 'system_batch'",
         "system_batch",
     ),
-    ("timezones", "update public.facilities set timezone = 'Mars/Phobos'", "'Mars/Phobos' at facility 1"),
-    ("timezones", "update public.facilities set timezone = ''", "'' at facility 1"),
-    ("timezone_names", "update public.facilities set timezone = 'UTC+5'", "'UTC+5' at facility 1"),
     ("last_run", "delete from class_activation.runs", "never run"),
     (
         "last_run",
@@ -29,19 +26,12 @@ DEFECTS = [
         " values (1, 1, '2026-03-02', 'Scheduled')",
         "1 classes are due for more than an hour, the first since 2026-03-02",
     ),
-    ("index", "drop index public.class_activation_due_idx", "is missing"),
-    (
-        "index",
-        "update pg_index set indisvalid = false"
-        " where indexrelid = 'public.class_activation_due_idx'::regclass",
-        "is invalid",
-    ),
     ("ownership", "alter function class_activation.doctor() owner to {role}", "class_activation.doctor()"),
     ("ownership", "alter table class_activation.runs owner to {role}", "class_activation.runs"),
     (
         "grants",
         "grant execute on function public.activate_scheduled_classes to public",
-        "everybody may execute public.activate_scheduled_classes",
+        "every role may execute public.activate_scheduled_classes",
     ),
     (
         "overloads",
@@ -53,10 +43,11 @@ DEFECTS = [
     (
         "job",
         f"select cron.schedule_in_database({JOB}, current_database(), '{{role}}')",
-        "the job is scheduled 2 times",
+        "activate_scheduled_classes is scheduled 2 times",
     ),
     ("job_active", "select cron.alter_job(jobid, active => false) from cron.job", "is not active"),
     ("job_command", "select cron.alter_job(jobid, command => 'select 1') from cron.job", "runs select 1"),
+    ("usage", "revoke usage on schema class_activation from public", "may use schema class_activation"),
 ]
 
 
@@ -83,6 +74,7 @@ def patient(cron: Database) -> Database:
 
 def test_where_all_is_well_nothing_is_to_be_fixed(patient: Database) -> None:
     rows = patient.rows("select * from class_activation.doctor()")
+    assert rows[0][:3] == ("version", "ok", "0.2.0")
     assert len(rows) == 25
     assert all(row.detail and row.fix is None for row in rows)
 
@@ -102,21 +94,43 @@ def test_each_defect_turns_its_check_and_the_fix_as_printed_turns_it_back(
 
 
 @pytest.mark.parametrize(
-    ("timezone", "suggestion"),
+    ("timezone", "name", "remedy"),
     [
+        ("Mars/Phobos", "timezones", None),
+        ("", "timezones", None),
+        (" America/Los_Angeles", "timezones", None),
+        ("America/Anchorge", "timezones", None),
         # known to this server or not, a legacy name in the wrong case is none of the IANA database
-        ("us/alaska", "America/Anchorage"),
-        ("America/Anchorge", "America/Anchorage"),
-        ("America/North_Dakota/Bismark", "America/North_Dakota/Beulah"),
-        ("Mars/Phobos", "America/New_York"),
+        ("us/alaska", "timezone", "America/Anchorage"),
+        ("UTC+5", "timezone_names", None),
+        ("EST5", "timezone_names", None),
+        # what PostgreSQL takes for an abbreviation has no summer time
+        ("CET", "timezone_names", None),
+        ("EST", "timezone_names", None),
+        ("PST", "timezone_names", None),
+        ("localtime", "timezone_names", None),
+        ("Factory", "timezone_names", None),
     ],
 )
-def test_a_zone_that_is_not_known_gets_a_suggestion(
-    patient: Database, timezone: str, suggestion: str
+def test_a_zone_that_is_not_a_place_gets_a_remedy_only_where_that_is_certain(
+    patient: Database, timezone: str, name: str, remedy: str | None
 ) -> None:
     patient.execute("update public.facilities set timezone = %s", timezone)
     row = patient.row("select * from class_activation.doctor() where level <> 'ok'")
-    assert f"set timezone = '{suggestion}'" in row.fix
+    assert row.check_name.startswith(name)
+    assert f"'{timezone}' at facility 1" in row.detail
+    if remedy:
+        patient.execute(row.fix)
+        assert patient.value("select timezone from public.facilities") == remedy
+        assert set(levels(patient).values()) == {"ok"}
+    else:
+        assert row.fix.startswith("-- ")
+
+
+@pytest.mark.parametrize("timezone", ["UTC", "GMT", "EST5EDT", "America/Chicago", "Etc/GMT+5"])
+def test_a_zone_of_which_all_servers_think_the_same_is_well(patient: Database, timezone: str) -> None:
+    patient.execute("update public.facilities set timezone = %s", timezone)
+    assert set(levels(patient).values()) == {"ok"}
 
 
 def test_a_role_that_may_not_log_in_cannot_run_the_job(patient: Database, role: str) -> None:
@@ -243,25 +257,55 @@ def test_jobs_that_are_not_launched_are_found(patient: Database) -> None:
     patient.execute("alter system reset cron.launch_active_jobs")
 
 
-def test_what_a_role_may_not_see_is_reported_and_not_guessed(patient: Database, role: str) -> None:
-    patient.execute(f"grant execute on all functions in schema class_activation to {role}")
-    patient.execute(f"set role {role}")
+def test_what_a_role_may_not_see_is_reported_in_one_row_and_not_guessed(patient: Database, role: str) -> None:
+    def seen() -> dict[str, str]:
+        patient.execute(f"set role {role}")
+        rows = patient.rows("select * from class_activation.doctor() where level <> 'ok'")
+        patient.execute("reset role")
+        assert all(f"not visible to role {role}" in row.detail for row in rows)
+        return {row.check_name: row.fix for row in rows}
 
-    rows = {row.check_name: row for row in patient.rows("select * from class_activation.doctor()")}
+    patient.execute(f"grant execute on function class_activation.doctor, class_activation.version to {role}")
+    hidden = seen()
+    assert list(hidden) == ["doctor_installation", "doctor_platform", "doctor_pg_cron"]
+    for fix in hidden.values():
+        patient.execute(fix)
+    assert list(seen()) == ["pg_cron"]
 
-    assert {name for name, row in rows.items() if row.level != "ok"} == {
-        "rows",
-        "pg_cron_preloaded",
-        "pg_cron",
-    }
-    assert all("may not" in rows[name].detail for name in ("rows", "pg_cron_preloaded", "pg_cron"))
-    patient.execute("reset role")
-    patient.execute(f"grant usage on schema cron to {role}")
-    patient.execute(f"set role {role}")
-    rows = {row.check_name: row for row in patient.rows("select * from class_activation.doctor()")}
-    assert "those of other roles it does not see" in rows["job"].detail
-    assert {rows[name].level for name in ("pg_cron_launcher", "pg_cron_settings")} == {"warning"}
-    patient.execute("reset role")
+
+def test_the_owner_sees_its_own_jobs_but_not_the_server(cron: Database, role: str) -> None:
+    own_platform(cron, role)
+    cron.execute(f"grant usage on schema cron to {role}")
+    deploy("upgrade", "head", database=cron.name)
+    cron.run()
+    cron.execute(f"set role {role}")
+
+    rows = {row.check_name: row for row in cron.rows("select * from class_activation.doctor()")}
+
+    cron.execute("reset role")
+    assert [name for name, row in rows.items() if row.level != "ok"] == ["pg_cron_server"]
+    assert rows["pg_cron_server"].detail == f"not visible to role {role}"
+    assert f"of role {role}" in rows["job"].detail
+
+
+def test_every_other_grantee_of_what_writes_is_listed(patient: Database, role: str) -> None:
+    patient.execute(f"grant execute on function class_activation.revert to {role}")
+    row = check(patient, "grants")
+    assert (row.level, row.detail) == (
+        "ok",
+        f"only the owner may execute what writes, and {role}: class_activation.revert(bigint,integer[])",
+    )
+
+
+def test_many_problems_are_counted_and_the_first_are_shown(patient: Database) -> None:
+    patient.execute(
+        "insert into class_activation.problems"
+        " (class_id, facility_id, first_seen_at, last_seen_at, attempts, sqlstate, message)"
+        " select i, 1, now(), now(), 1, '23514', repeat('x', 1000) from generate_series(1, 6000) i"
+    )
+    detail = check(patient, "problems").detail
+    assert detail.startswith("6000, the first: class 1: 23514 xxx")
+    assert len(detail) < 2000
 
 
 def test_with_the_job_in_another_database_doctor_says_where_to_look(

@@ -1,6 +1,5 @@
 """Installing, removing, and everything that can get into the way of either."""
 
-import hashlib
 import itertools
 import re
 import subprocess
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from alembic.script import ScriptDirectory
 from harness import OFF, ROOT, Database, alembic, deploy, own_platform, psql, start_alembic, url
 from psycopg.conninfo import make_conninfo
 
@@ -47,7 +47,9 @@ def test_down_leaves_the_platform_exactly_as_it_was_and_up_again_gives_the_same(
 
 
 def test_each_revision_undoes_precisely_what_it_did(platform: Database) -> None:
-    revisions = sorted(path.name[:4] for path in (ROOT / "migrations/versions").glob("*.py"))
+    revisions = [revision.revision for revision in ScriptDirectory(ROOT / "migrations").walk_revisions()][
+        ::-1
+    ]
     deploy("upgrade", revisions[0], database=platform.name, x=OFF)
     for lower, upper in itertools.pairwise(revisions):
         before = platform.catalog()
@@ -70,17 +72,15 @@ def test_a_script_leaves_the_same_catalog_as_an_online_install(
 
 
 def test_function_bodies_are_stored_byte_for_byte(db: Database) -> None:
-    oldest_first = sorted((ROOT / "sql").glob("*.sql"), key=lambda path: (len(path.name), path.name))
     bodies = {
-        re.search(r"create function (?:\w+\.)?(\w+)", sql)[1]: sql.split("$function$")[1]
-        for sql in (path.read_text() for path in oldest_first)
-        if "$function$" in sql
+        re.search(r"create or replace function ([\w.]+)", sql)[1]: sql.split("$function$")[1]
+        for sql in (path.read_text() for path in (ROOT / "sql").glob("*/*.sql"))
     }
     stored = db.rows(
-        "select proname, prosrc from pg_proc"
+        "select format('%s.%s', pronamespace::regnamespace, proname) as name, prosrc from pg_proc"
         " where pronamespace = 'class_activation'::regnamespace or proname = 'activate_scheduled_classes'"
     )
-    assert {row.proname: row.prosrc for row in stored} == bodies
+    assert {row.name: row.prosrc for row in stored} == bodies
 
 
 def test_every_object_is_documented(db: Database) -> None:
@@ -101,10 +101,13 @@ def test_every_object_is_documented(db: Database) -> None:
     assert [row.name for row in undocumented if not row.comment] == [
         "class_activation.activations_pkey",
         "class_activation.alembic_version_pkc",
-        "class_activation.held_back_pkey",
+        "class_activation.holds_pkey",
+        "class_activation.installed_objects_pkey",
+        "class_activation.late_enrollments_pkey",
         "class_activation.problems_pkey",
         "class_activation.runs_id_seq",
         "class_activation.runs_pkey",
+        "class_activation.settings_pkey",
     ]
 
 
@@ -169,46 +172,115 @@ def test_a_lost_revision_is_not_taken_for_none_and_the_hint_gives_it_back(
     assert "DROP" not in process.stderr
     assert platform.catalog() == before
     psql(platform, re.search("was lost: (.*)", process.stderr)[1])
-    assert deploy("current", database=platform.name).startswith("0004")
+    assert deploy("current", database=platform.name).startswith("0.2.0")
     deploy("downgrade", "base", database=platform.name, x=OFF)
     assert platform.catalog() == bare
 
 
-def test_a_released_file_is_not_edited() -> None:
-    lines = (ROOT / "sql/released.sha256").read_text().splitlines()
-    for released, name in (line.split() for line in lines):
-        assert hashlib.sha256((ROOT / name).read_bytes()).hexdigest() == released, (
-            f"{name} was released: leave it as it was, and see CONTRIBUTING.md, 'Change the function'"
+def test_sql_holds_only_what_can_be_applied_again_and_again() -> None:
+    for path in (ROOT / "sql").rglob("*.sql"):
+        without_bodies = re.sub(
+            r"(?s)\$function\$.*?\$function\$|'(?:[^']|'')*'|--[^\n]*", "", path.read_text()
         )
+        for statement in without_bodies.split(";"):
+            assert re.match(r"\s*(create or replace function|revoke|grant|comment on|$)", statement), path
+        if path.name != "tables.sql":
+            function = re.search(r"create or replace function ([\w.]+)", without_bodies)[1]
+            assert path.stem in (function.split(".")[1], function.replace(".", "_")), path
+            assert [function in s for s in without_bodies.split(";")] == [True, True, True, False], path
 
 
-def test_a_new_version_of_a_function_keeps_owner_and_grants_there_and_back(
-    platform: Database, role: str, tmp_path: Path
+def test_an_upgrade_at_head_writes_nothing(platform: Database) -> None:
+    deploy("upgrade", "head", database=platform.name, x=OFF)
+    tables = ("pg_proc", "pg_description", "pg_namespace", "class_activation.installed_objects")
+    rows = " union all ".join(f"select xmin, ctid, '{table}' from {table}" for table in tables)
+    before = sorted(map(str, platform.rows(rows)))
+
+    process = alembic("upgrade", "head", database=platform.name)
+
+    assert (process.returncode, "Replaced" in process.stderr) == (0, False), process.stderr
+    assert sorted(map(str, platform.rows(rows))) == before
+
+
+INDEX_OID = "'public.class_activation_due_idx'::regclass"
+
+# what was changed by hand, and what the upgrade says of it
+DRIFT = {
+    "create or replace function class_activation.version() returns text language sql as $$ select '0' $$": (
+        "Replaced function class_activation.version"
+    ),
+    "alter function class_activation.health(time, interval) security invoker": (
+        "Replaced function class_activation.health"
+    ),
+    "alter function class_activation.preview(timestamptz, time) reset all": (
+        "Replaced function class_activation.preview"
+    ),
+    "alter function class_activation.batch_user() volatile": "Replaced function class_activation.batch_user",
+    "alter function class_activation.doctor() owner to {role}": "Replaced function class_activation.doctor",
+    "comment on function class_activation.doctor() is null": "Replaced function class_activation.doctor",
+    "grant execute on function class_activation.doctor() to public": (
+        "Replaced function class_activation.doctor"
+    ),
+    "drop function class_activation.work_off": "Replaced function class_activation.work_off",
+    "drop function public.activate_scheduled_classes(timestamptz, time, integer)": (
+        "Replaced function public.activate_scheduled_classes"
+    ),
+    "comment on table class_activation.runs is 'mine'": "Replaced table class_activation.runs",
+    "revoke usage on schema class_activation from public": "Replaced schema class_activation",
+    "drop index public.class_activation_due_idx": "Rebuilt index public.class_activation_due_idx",
+    f"update pg_index set indisvalid = false where indexrelid = {INDEX_OID}": (
+        "Rebuilt index public.class_activation_due_idx"
+    ),
+}
+
+
+@pytest.mark.parametrize("drift", DRIFT)
+def test_what_was_changed_by_hand_is_found_by_doctor_and_healed_by_the_next_upgrade(
+    db: Database, role: str, drift: str
+) -> None:
+    db.execute(f"grant execute on function class_activation.health to {role}")
+    before = db.catalog()
+    db.execute(drift.format(role=role))
+    assert db.rows("select from class_activation.doctor() where check_name <> 'pg_cron' and level = 'error'")
+
+    process = alembic("upgrade", "head", database=db.name)
+
+    assert process.returncode == 0, process.stderr
+    assert DRIFT[drift] in process.stderr
+    assert db.catalog() == before
+    assert (
+        db.rows(
+            "select * from class_activation.doctor() where check_name !~ 'pg_cron|last_run' and level <> 'ok'"
+        )
+        == []
+    )
+    db.execute(f"drop owned by {role}")
+
+
+def test_a_function_that_left_the_tree_is_dropped_and_one_of_another_author_is_named(
+    db: Database, tmp_path: Path
 ) -> None:
     for name in ("alembic.ini", "migrations", "sql"):
         subprocess.run(["cp", "-r", ROOT / name, tmp_path], check=True)
-    v1 = (tmp_path / "sql/activate_scheduled_classes_v1.sql").read_text()
-    (tmp_path / "sql/activate_scheduled_classes_v2.sql").write_text(v1.replace("'2s'", "'3s'"))
-    revise = ["revision", "--rev-id", "9999", "--message", "wait longer"]
-    deploy(*revise, database=platform.name, project=tmp_path)
-    (revision,) = (tmp_path / "migrations/versions").glob("9999*.py")
-    text = revision.read_text()
-    for version in (2, 1):
-        text = text.replace("    pass", f'    replace("activate_scheduled_classes_v{version}")', 1)
-    revision.write_text(text)
-    own_platform(platform, role)
-    deploy("upgrade", "head", database=platform.name, x=OFF)
-    platform.execute("grant execute on function public.activate_scheduled_classes to pg_monitor")
-    before = platform.catalog()
+    (tmp_path / "sql/operate/gone.sql").write_text(
+        "create or replace function class_activation.gone() returns int language plpgsql as"
+        " $function$ begin return 1; end $function$;\n"
+        "revoke execute on function class_activation.gone() from public;\n"
+        "comment on function class_activation.gone() is 'gone';\n"
+    )
+    before = db.catalog()
+    deploy("upgrade", "head", database=db.name, project=tmp_path)
+    assert db.value("select class_activation.gone()") == 1
+    db.execute("create function class_activation.mine() returns int language sql as 'select 1'")
 
-    deploy("upgrade", "head", database=platform.name, x=OFF, project=tmp_path)
-    changed = dict(platform.catalog().items() - before.items())
-    deploy("downgrade", "-1", database=platform.name, x=OFF, project=tmp_path)
+    process = alembic("upgrade", "head", database=db.name)
 
-    ((name, definition),) = changed.items()
-    assert "lock_timeout=3s" in definition
-    assert definition.replace("3s", "2s") == before[name].replace("3s", "2s")
-    assert platform.catalog() == before
+    assert "Dropped function class_activation.gone" in process.stderr
+    assert db.value("select class_activation.mine()") == 1
+    row = db.row("select * from class_activation.doctor() where check_name = 'installation'")
+    assert (row.level, row.detail) == ("warning", "not of class activation: function class_activation.mine()")
+    db.execute("drop function class_activation.mine()")
+    assert db.catalog() == before
 
 
 def test_looking_at_the_revision_changes_nothing(platform: Database) -> None:

@@ -48,7 +48,7 @@ class Class:
     # what the rows do not say: the run that was the last to write here, none if staff was; whether revert
     # took it back; the hour of each activation that was not taken back, by run; all changes of status
     written_by: int | None = None
-    held_back: bool = False
+    holds: bool = False
     activated: dict[int, int] = field(default_factory=dict)
     history: list[str] = field(default_factory=list)
 
@@ -98,7 +98,7 @@ class Model:
             if start <= as_of.astimezone(zone).replace(tzinfo=None):
                 if not is_known:
                     unknown.add(class_id)
-                elif not class_.held_back:
+                elif not class_.holds:
                     due[class_id] = start.replace(tzinfo=zone).astimezone(timezone.utc)
         return sorted(due, key=lambda class_id: (due[class_id], class_id)), unknown
 
@@ -123,7 +123,7 @@ class Model:
         for class_id, _ in activated:
             class_ = self.classes[class_id]
             self.write(class_, run_id, status="Active")
-            class_.held_back = False
+            class_.holds = False
             class_.activated[run_id] = self.hour
             dated.append(class_id)
         for enrollment in self.enrollments.values():
@@ -149,7 +149,7 @@ class Model:
         for class_id in reverted:
             class_ = self.classes[class_id]
             self.write(class_, reverting, status="Scheduled")
-            class_.held_back = True
+            class_.holds = True
             del class_.activated[run_id]
         return list(reverted.items())
 
@@ -160,7 +160,7 @@ class Model:
             if any(
                 columns.get(name, getattr(row, name)) != getattr(row, name) for name in ("status", "start_dt")
             ):
-                row.held_back = False
+                row.holds = False
         vars(row).update(columns, written_by=run_id)
 
 
@@ -204,7 +204,7 @@ class Platform(RuleBasedStateMachine):
             """
             truncate public.facilities, public.program_classes, public.program_class_enrollments,
               public.program_classes_history, class_activation.runs, class_activation.activations,
-              class_activation.problems, class_activation.held_back
+              class_activation.problems, class_activation.holds
             restart identity
             """
         )

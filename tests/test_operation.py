@@ -23,11 +23,20 @@ def health(db: Database, *arguments: object) -> object:
     return db.row(f"select * from class_activation.health({marks})", *arguments)
 
 
-def revert(db: Database, *arguments: object) -> dict[int, int]:
-    """Take a run back and return the number of enrollments by class."""
+def outcomes(db: Database, *arguments: object) -> dict[int, tuple[str, int]]:
+    """Take a run back and return the outcome and the number of enrollments by class."""
     marks = ", ".join(["%s"] * len(arguments))
     rows = db.rows(f"select * from class_activation.revert({marks})", *arguments)
-    return {row.class_id: row.enrollments_reverted for row in rows}
+    return {row.class_id: (row.outcome, row.enrollments_reverted) for row in rows}
+
+
+def revert(db: Database, *arguments: object) -> dict[int, int]:
+    """Take a run back and return the number of enrollments of each class that was."""
+    return {
+        class_id: enrollments
+        for class_id, (outcome, enrollments) in outcomes(db, *arguments).items()
+        if outcome == "reverted"
+    }
 
 
 def test_preview_shows_each_waiting_class_and_when_its_morning_comes(db: Database) -> None:
@@ -95,7 +104,7 @@ def test_preview_writes_nothing(db: Database) -> None:
     assert health(db).overdue_classes == 1
 
 
-@pytest.mark.parametrize("arguments", ["null", "'infinity'", "now(), null"])
+@pytest.mark.parametrize("arguments", ["null", "'infinity'", "'-infinity'", "'294276-12-31'"])
 def test_preview_refuses_what_is_no_instant(db: Database, arguments: str) -> None:
     with pytest.raises(psycopg.errors.InvalidParameterValue):
         db.execute(f"select class_activation.preview({arguments})")
@@ -228,7 +237,7 @@ def test_revert_takes_a_run_back(db: Database) -> None:
         == 2
     )
     # and only once
-    assert revert(db, run.id) == {}
+    assert outcomes(db, run.id) == dict.fromkeys(classes, ("already reverted", 0))
 
 
 def test_revert_takes_back_only_the_classes_it_is_given(db: Database) -> None:
@@ -256,7 +265,7 @@ def test_revert_leaves_a_class_that_somebody_has_changed_since(db: Database, cha
     run = db.last_run()
     db.execute(change)
 
-    assert revert(db, run.id) == {}
+    assert outcomes(db, run.id) == {class_id: ("changed since", 0)}
     assert db.enrolled_at(enrollment) is not None
 
 
@@ -291,7 +300,7 @@ def test_revert_skips_what_another_session_holds(db: Database) -> None:
     editor = db.connect(autocommit=False)
     editor.execute("select from public.program_classes where id = %s for update", [held])
 
-    assert revert(db, db.last_run().id) == {free: 0}
+    assert outcomes(db, db.last_run().id) == {held: ("locked", 0), free: ("reverted", 0)}
     editor.rollback()
     assert db.status(held) == "Active"
 
@@ -305,7 +314,7 @@ def test_a_class_taken_back_is_not_activated_again(db: Database) -> None:
     assert db.run() == []
     row = preview(db)[class_id]
     assert not row.due
-    assert "class_activation.held_back" in row.problem
+    assert f"select class_activation.release({class_id})" in row.problem
     assert health(db).overdue_classes == 0
     assert db.rows("select * from class_activation.problems") == []
 
@@ -322,7 +331,17 @@ def test_a_class_taken_back_is_not_activated_again(db: Database) -> None:
             "update public.program_classes set status = 'Cancelled'",
             "update public.program_classes set status = 'Scheduled'",
         ],
-        ["delete from class_activation.held_back"],
+        ["select class_activation.release(id) from public.program_classes"],
+        # without a trace in the history
+        [
+            "set session_replication_role = replica",
+            "update public.program_classes set start_dt = '2026-03-05'",
+        ],
+        [
+            "truncate public.program_classes_history",
+            "update public.program_classes set start_dt = '2026-03-05'",
+            "truncate public.program_classes_history",
+        ],
     ],
 )
 def test_until_somebody_decides_anew(db: Database, decision: list[str]) -> None:
@@ -334,7 +353,7 @@ def test_until_somebody_decides_anew(db: Database, decision: list[str]) -> None:
         db.execute(statement)
 
     assert [row.class_id for row in db.run()] == [class_id]
-    assert db.rows("select * from class_activation.held_back") == []
+    assert db.rows("select * from class_activation.holds") == []
     # and may be taken back again
     assert revert(db, db.last_run().id) == {class_id: 0}
     assert db.run() == []
@@ -383,11 +402,12 @@ def test_a_large_backlog_says_how_far_it_is(db: Database) -> None:
     assert said == [f"{min(done, 5500)} of 5500 classes activated" for done in range(1000, 7000, 1000)]
 
 
-def test_the_first_run_of_the_day_removes_what_pg_cron_keeps_of_our_job_for_more_than_a_week(
+def test_housekeeping_removes_what_pg_cron_logged_of_the_jobs_more_than_a_week_ago(
     cron: Database,
 ) -> None:
     deploy("upgrade", "head", database=cron.name)
     of_ours, of_another = (cron.name, COMMAND), (cron.name, "select 1")
+    of_0_1_0 = (cron.name, "select public.activate_scheduled_classes(p_not_before => '05:00')")
     elsewhere = ("another_database", COMMAND)
     # in the order of time; the jobid may be that of a job that is no more, and a run may have no time
     log = [
@@ -395,7 +415,7 @@ def test_the_first_run_of_the_day_removes_what_pg_cron_keeps_of_our_job_for_more
         (of_ours, 9),
         (elsewhere, 9),
         (of_ours, None),
-        (of_ours, 8),
+        (of_0_1_0, 8),
         (of_ours, 6),
         (of_ours, None),
     ]
@@ -409,7 +429,7 @@ def test_the_first_run_of_the_day_removes_what_pg_cron_keeps_of_our_job_for_more
             days,
         )
 
-    cron.run()
+    assert cron.row("select * from class_activation.housekeeping()") == (0, 3)
 
     kept = cron.rows("delete from cron.job_run_details where runid < 0 returning runid")
     assert [log[row.runid] for row in kept] == [

@@ -10,36 +10,64 @@ from harness import OFF, Database, alembic, deploy, own_platform
 # functions that are made for it; a reader has pg_read_all_data; nobody has no more than every role has.
 # Letters as in psql's \dp. Whatever is installed and not in here turns the test red.
 EXPECTED = """
-                                                          superuser  owner   execute  reader  nobody
-schema   class_activation                                 UC         UC      U        U       U
-table    class_activation.activations                     rawdDxt    rawdDxt -        r       -
-table    class_activation.alembic_version                 rawdDxt    rawdDxt -        r       -
-table    class_activation.held_back                       rawdDxt    rawdDxt -        r       -
-table    class_activation.problems                        rawdDxt    rawdDxt -        r       -
-table    class_activation.runs                            rawdDxt    rawdDxt -        r       -
-sequence class_activation.runs_id_seq                     rwU        rwU     -        r       -
-function public.activate_scheduled_classes                X          X       X        -       -
-function class_activation.activate_batch                  X          X       -        -       -
-function class_activation.batch_user                      X          X       -        -       -
-function class_activation.doctor                          X          X       -        -       -
-function class_activation.doctor_installation             X          X       -        -       -
-function class_activation.doctor_pg_cron                  X          X       -        -       -
-function class_activation.doctor_platform                 X          X       -        -       -
-function class_activation.health                          X          X       X        -       -
-function class_activation.is_held_back                    X          X       -        -       -
-function class_activation.job                             X          X       -        -       -
-function class_activation.may_use_pg_cron                 X          X       -        -       -
-function class_activation.platform_gaps                   X          X       -        -       -
-function class_activation.preview                         X          X       X        -       -
-function class_activation.prune                           X          X       -        -       -
-function class_activation.recently_activated              X          X       -        -       -
-function class_activation.record_problem                  X          X       -        -       -
-function class_activation.revert                          X          X       X        -       -
-function class_activation.rule                            X          X       -        -       -
-function class_activation.schedule                        X          X       -        -       -
-function class_activation.scheduled_classes               X          X       -        -       -
-function class_activation.unschedule                      X          X       -        -       -
-function class_activation.waiting_enrollments             X          X       -        -       -
+                                                          superuser  owner   execute   reader  nobody
+schema   class_activation                                 UC         UC      U         U       U
+table    class_activation.activations                     rawdDxt    rawdDxt -         r       -
+table    class_activation.alembic_version                 rawdDxt    rawdDxt -         r       -
+table    class_activation.holds                           rawdDxt    rawdDxt -         r       -
+table    class_activation.installed_objects               rawdDxt    rawdDxt -         r       -
+table    class_activation.late_enrollments                rawdDxt    rawdDxt -         r       -
+table    class_activation.problems                        rawdDxt    rawdDxt -         r       -
+table    class_activation.runs                            rawdDxt    rawdDxt -         r       -
+table    class_activation.settings                        rawdDxt    rawdDxt -         r       -
+sequence class_activation.runs_id_seq                     rwU        rwU     -         r       -
+function public.activate_scheduled_classes                X          X       X         -       -
+function class_activation.activate_batch                  X          X       -         -       -
+function class_activation.activate_scheduled_classes      X          X       X         -       -
+function class_activation.announce                        X          X       -         -       -
+function class_activation.backfill_batch                  X          X       -         -       -
+function class_activation.batch_user                      X          X       -         -       -
+function class_activation.clear_enrolled_at               X          X       -         -       -
+function class_activation.current_holds                   X          X       -         -       -
+function class_activation.dated_enrollments               X          X       -         -       -
+function class_activation.doctor                          X          X       X         -       -
+function class_activation.doctor_installation             X          X       X         -       -
+function class_activation.doctor_pg_cron                  X          X       X         -       -
+function class_activation.doctor_platform                 X          X       X         -       -
+function class_activation.facility_zones                  X          X       -         -       -
+function class_activation.fire_deferred_triggers          X          X       -         -       -
+function class_activation.health                          X          X       X         -       -
+function class_activation.housekeeping                    X          X       X         -       -
+function class_activation.job_active                      X          X       -         -       -
+function class_activation.jobs                            X          X       -         -       -
+function class_activation.late_classes                    X          X       -         -       -
+function class_activation.live_classes                    X          X       -         -       -
+function class_activation.lock_classes                    X          X       -         -       -
+function class_activation.lock_platform                   X          X       -         -       -
+function class_activation.locked_facilities               X          X       -         -       -
+function class_activation.may_use_pg_cron                 X          X       -         -       -
+function class_activation.newest_history_id               X          X       -         -       -
+function class_activation.next_start_date                 X          X       -         -       -
+function class_activation.objects                         X          X       -         -       -
+function class_activation.pending_enrollments             X          X       -         -       -
+function class_activation.plan                            X          X       -         -       -
+function class_activation.platform                        X          X       -         -       -
+function class_activation.platform_owner                  X          X       -         -       -
+function class_activation.prerequisites                   X          X       -         -       -
+function class_activation.preview                         X          X       X         -       -
+function class_activation.record_problems                 X          X       -         -       -
+function class_activation.release                         X          X       X         -       -
+function class_activation.revert                          X          X       X         -       -
+function class_activation.schedule                        X          X       -         -       -
+function class_activation.schedule_job                    X          X       -         -       -
+function class_activation.unschedule                      X          X       -         -       -
+function class_activation.version                         X          X       X         -       -
+function class_activation.work_off                        X          X       -         -       -
+function class_activation.write                           X          X       -         -       -
+function class_activation.write_enrolled_at               X          X       -         -       -
+function class_activation.write_status                    X          X       -         -       -
+function class_activation.written_rows                    X          X       -         -       -
+function class_activation.zone_problem                    X          X       -         -       -
 """
 
 PRIVILEGES = {
@@ -60,10 +88,24 @@ PRIVILEGES = {
 # the functions that a role with nothing but EXECUTE may be given
 FOR_OTHERS = [
     "public.activate_scheduled_classes",
+    "class_activation.activate_scheduled_classes",
+    "class_activation.doctor",
+    "class_activation.doctor_installation",
+    "class_activation.doctor_pg_cron",
+    "class_activation.doctor_platform",
     "class_activation.health",
+    "class_activation.housekeeping",
     "class_activation.preview",
+    "class_activation.release",
     "class_activation.revert",
+    "class_activation.version",
 ]
+# of these, those that need no more rights than their caller has
+WITH_THE_CALLERS_RIGHTS = {
+    "class_activation.doctor",
+    "class_activation.doctor_pg_cron",
+    "class_activation.version",
+}
 
 # what each role tries, and who may
 CALLS = {
@@ -71,11 +113,12 @@ CALLS = {
     "select class_activation.preview()": {"superuser", "owner", "execute"},
     "select class_activation.health()": {"superuser", "owner", "execute"},
     "select class_activation.revert(1)": {"superuser", "owner", "execute"},
-    "select class_activation.doctor()": {"superuser", "owner"},
+    "select class_activation.release(1)": {"superuser", "owner", "execute"},
+    "select class_activation.doctor()": {"superuser", "owner", "execute"},
     "select class_activation.schedule()": {"superuser", "owner"},
     "select class_activation.unschedule()": {"superuser", "owner"},
-    "select class_activation.activate_batch(1, '{1}', now(), '05:00', 1)": {"superuser", "owner"},
-    "delete from class_activation.held_back": {"superuser", "owner"},
+    "select class_activation.activate_batch(1, '{1}', now(), '05:00', 99999)": {"superuser", "owner"},
+    "delete from class_activation.holds": {"superuser", "owner"},
     "select from class_activation.runs": {"superuser", "owner", "reader"},
 }
 
@@ -117,7 +160,7 @@ def objects(database: Database) -> set[tuple[str, str, int]]:
     return set(
         database.rows(
             """
-            select 'schema', nspname::text, oid from pg_namespace
+            select 'schema', nspname::text, oid from pg_namespace where nspname !~ '^pg_'
             union all
             select case relkind when 'S' then 'sequence' else 'table' end, oid::regclass::text, oid
             from pg_class where relkind not in ('i', 'I', 'c', 't')
@@ -176,7 +219,9 @@ def test_only_what_is_made_for_others_runs_with_the_owners_rights_and_all_is_pin
         where pronamespace = 'class_activation'::regnamespace or proname = 'activate_scheduled_classes'
         """
     )
-    assert {function.name for function in functions if function.definer} == set(FOR_OTHERS)
+    assert {function.name for function in functions if function.definer} == (
+        set(FOR_OTHERS) - WITH_THE_CALLERS_RIGHTS
+    )
     for function in functions:
         assert "search_path=pg_catalog, pg_temp" in function.settings, function.name
 

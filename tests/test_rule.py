@@ -27,11 +27,11 @@ OTHER_CLOCKS = [
     # the clock goes forward in Chicago: 05:00 comes an hour earlier in UTC than the day before
     ("America/Chicago", "2026-03-07", "05:00", "2026-03-07 11:00Z"),
     ("America/Chicago", "2026-03-08", "05:00", "2026-03-08 10:00Z"),
-    # 02:30 does not exist on that day: due as soon as the wall shows a later time
-    ("America/Chicago", "2026-03-08", "02:30", "2026-03-08 08:00Z"),
-    # the clock goes back, and 01:30 comes twice: due from the first
+    # 02:30 does not exist on that day: it is an hour later on the wall
+    ("America/Chicago", "2026-03-08", "02:30", "2026-03-08 08:30Z"),
+    # the clock goes back, and 01:30 comes twice: due from the second
     ("America/Chicago", "2025-11-02", "05:00", "2025-11-02 11:00Z"),
-    ("America/Chicago", "2025-11-02", "01:30", "2025-11-02 06:30Z"),
+    ("America/Chicago", "2025-11-02", "01:30", "2025-11-02 07:30Z"),
     # a southern zone changes the other way round
     ("Australia/Sydney", "2025-10-05", "05:00", "2025-10-04 18:00Z"),
     ("Australia/Sydney", "2026-04-05", "05:00", "2026-04-04 19:00Z"),

@@ -75,10 +75,16 @@ def test_a_class_that_is_being_cancelled_stays_cancelled(db: Database) -> None:
 def test_a_class_changed_between_the_look_and_the_lock_is_not_activated(
     db: Database, threads: ThreadPoolExecutor, change: str
 ) -> None:
-    # the run is stopped in its first batch, in which it backfills a class activated before
-    earlier = db.class_()
-    db.run(AS_OF)
-    db.enrollment(earlier)
+    # the run is stopped while it activates another class: one that failed before comes after it
+    class_id, other = db.class_(), db.class_()
+    enrollment = db.enrollment(class_id)
+    db.enrollment(other)
+    db.execute(
+        "insert into class_activation.problems"
+        " (class_id, facility_id, first_seen_at, last_seen_at, attempts, sqlstate, message)"
+        " values (%s, 1, now(), now(), 1, '23514', 'failed')",
+        class_id,
+    )
     db.execute(
         """
         create function public.stop_here() returns trigger language plpgsql as $$
@@ -90,19 +96,15 @@ def test_a_class_changed_between_the_look_and_the_lock_is_not_activated(
           for each row execute function public.stop_here();
         """
     )
-    class_id = db.class_()
-    enrollment = db.enrollment(class_id)
     gate, caller = db.connect(), db.connect()
     gate.execute("select pg_advisory_lock(1)")
 
-    run = in_background(
-        threads, caller, f"select * from public.activate_scheduled_classes('{AS_OF}', p_max_classes => 1)"
-    )
+    run = in_background(threads, caller, RUN)
     wait_until(lambda: waits_for(db, caller, "PgSleep"))
     db.execute(f"update public.program_classes set {change} where id = {class_id}")
     gate.execute("select pg_advisory_unlock(1)")
 
-    assert run.result() == []
+    assert [row.class_id for row in run.result()] == [other]
     assert db.last_run().classes_skipped == 0
     assert db.enrolled_at(enrollment) is None
     assert (

@@ -1,4 +1,4 @@
-"""schema and tables: what the job remembers
+"""tables: what the job remembers
 
 Revision ID: 0001
 Revises:
@@ -14,11 +14,9 @@ down_revision = None
 
 
 def upgrade() -> None:
-    run("platform_gaps_v1", "require_platform_v1")
     if read_options().schedules_here:
-        run("pg_cron_v1")  # already here, so that without pg_cron nothing is left half installed
-    run("runs_v1", "activations_v1", "problems_v1", "held_back_v1", "set_owner_v1")
-    op.execute("comment on table class_activation.alembic_version is 'The revision that is installed.'")
+        run("deploy/pg_cron")  # already here, so that without pg_cron nothing is left half installed
+    run("versions/0001_tables")
 
 
 def downgrade() -> None:
@@ -28,4 +26,3 @@ def downgrade() -> None:
     op.execute("drop table class_activation.problems")
     op.execute("drop table class_activation.activations")
     op.execute("drop table class_activation.runs")
-    op.execute("drop function class_activation.platform_gaps()")

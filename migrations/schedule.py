@@ -1,0 +1,124 @@
+"""The job's place in pg_cron, in the platform's database or, with -x cron_url, in another one."""
+
+import logging
+
+import psycopg
+from alembic import context
+from alembic.util import CommandError
+from psycopg.rows import dict_row
+
+from migrations.connections import connect
+from migrations.options import OFF, read_options
+from migrations.sql_files import execute, run
+
+JOB_FUNCTIONS = ("class_activation.activate_scheduled_classes", "class_activation.housekeeping")
+
+UNSCHEDULE = """
+select cron.unschedule(jobid) from cron.job where jobname = %(jobname)s and database = %(database)s
+"""
+
+SCHEDULE = """
+select pg_temp.schedule_job(%(jobname)s, %(schedule)s, %(command)s, %(database)s, %(username)s)
+"""
+
+REMEMBER = """
+update class_activation.settings
+set schedule = coalesce(%(schedule)s, schedule), not_before = coalesce(%(not_before)s, not_before),
+  cron_database = %(cron_database)s, active = true
+"""
+
+# the command of release 0.1.0 had the hour in it
+KEPT = r"""
+select schedule, substring(command from 'p_not_before => ''([0-9:.]+)''')::time as not_before
+from cron.job
+where jobname = 'activate_scheduled_classes' and database = %s
+"""
+
+log = logging.getLogger("alembic.class_activation")
+
+
+def set_up() -> None:
+    """Schedule the job as the options say; without any, only if that was never decided."""
+    options = read_options()
+    if options.schedule == OFF:
+        execute("update class_activation.settings set active = false where active is null;")
+    elif options.cron_url is not None:
+        schedule_elsewhere(options.cron_url, options.schedule)
+    elif options.schedule is not None:
+        literal = options.schedule.replace("'", "''")
+        execute(f"select class_activation.schedule('{literal}');")
+    else:
+        execute("select class_activation.schedule() from class_activation.settings where active is null;")
+
+
+def remove() -> None:
+    """Remove the job before its function goes."""
+    if cron_url := read_options().cron_url:
+        platform = driver_connection()
+        with connect(cron_url) as cron:
+            for job in jobs(platform):
+                cron.execute(UNSCHEDULE, job)
+        platform.execute("update class_activation.settings set cron_database = null, active = false")
+    run("deploy/unschedule")
+
+
+def schedule_elsewhere(cron_url: str, schedule: str | None) -> None:
+    """Make the jobs from pg_cron's database, with the platform's own function for it."""
+    if context.is_offline_mode():
+        raise CommandError(
+            "a script cannot run in two databases: pass -x schedule=off, and schedule the job in "
+            "pg_cron's database by the statements that class_activation.schedule() then names"
+        )
+    platform = driver_connection()
+    (first,) = platform.execute(
+        "select cron_database is not distinct from '' from class_activation.settings"
+    ).fetchone()
+    with connect(cron_url) as cron:
+        role, is_superuser, cron_database = cron.execute(
+            "select rolname, rolsuper, current_database() from pg_roles where rolname = current_user"
+        ).fetchone()
+        (database,) = platform.execute("select current_database()").fetchone()
+        kept = cron.execute(KEPT, [database]).fetchone() if first else None
+        platform.execute(
+            REMEMBER,
+            {
+                "schedule": schedule or (kept and kept[0]),
+                "not_before": kept and kept[1],
+                "cron_database": cron_database,
+            },
+        )
+        if not is_superuser:
+            require_execute(platform, role, database)
+        (definition,) = platform.execute(
+            "select pg_get_functiondef('class_activation.schedule_job'::regproc)"
+        ).fetchone()
+        cron.execute(definition.replace("class_activation.", "pg_temp.", 1))
+        for job in jobs(platform):
+            cron.execute(SCHEDULE, job)
+
+
+def require_execute(platform: psycopg.Connection, role: str, database: str) -> None:
+    """Refuse a ROLE of pg_cron's database that may not run the job; roles are the same in all databases."""
+    missing = [
+        function
+        for function in JOB_FUNCTIONS
+        if not platform.execute(
+            "select has_function_privilege(%s, %s::regproc::oid, 'execute')", [role, function]
+        ).fetchone()[0]
+    ]
+    if missing:
+        raise CommandError(
+            f"role {role} may not run the job: let the owner of the platform's tables run "
+            f"in database {database} grant execute on function {', '.join(missing)} to {role};"
+        )
+
+
+def driver_connection() -> psycopg.Connection:
+    """Return the connection to the platform's database."""
+    return context.get_bind().connection.driver_connection
+
+
+def jobs(platform: psycopg.Connection) -> list[dict[str, str]]:
+    """Return the jobs as the settings say."""
+    with platform.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute("select * from class_activation.jobs()").fetchall()

@@ -1,0 +1,32 @@
+"""settings, holds, and what the job wrote, row by row: release 0.2.0
+
+Revision ID: 0.2.0
+Revises: 0004
+"""
+
+from alembic import op
+
+from migrations import schedule
+from migrations.sql_files import run
+
+revision = "0.2.0"
+down_revision = "0004"
+
+
+def upgrade() -> None:
+    run("versions/0.2.0_settings")
+
+
+def downgrade() -> None:
+    schedule.remove()
+    run("deploy/remove_functions")
+    op.execute("alter table class_activation.holds drop column start_dt, drop column status")
+    op.execute("alter index class_activation.holds_pkey rename to held_back_pkey")
+    op.execute("alter table class_activation.holds rename to held_back")
+    op.execute(
+        "alter table class_activation.activations"
+        " drop column enrollment_ids, drop column written_at, drop column written_by"
+    )
+    op.execute("drop table class_activation.late_enrollments")
+    op.execute("drop table class_activation.installed_objects")
+    op.execute("drop table class_activation.settings")

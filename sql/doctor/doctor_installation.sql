@@ -1,0 +1,92 @@
+create or replace function class_activation.doctor_installation()
+returns table (check_name text, level text, trouble text, otherwise text, fix text)
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+  v_owner constant regrole := class_activation.platform_owner();
+begin
+  return query
+  with difference as (
+    select coalesce(i.name, o.name) as name,
+      case when o.name is null then 'missing' when i.name is null then 'not of class activation' else 'changed' end as what
+    from class_activation.installed_objects i
+    full join class_activation.objects() o on o.name = i.name
+    where i.definition is distinct from o.definition
+  ), finding as (
+    select string_agg(format('%s: %s', d.what, d.name), ', ' order by d.what, d.name) as list,
+      bool_or(d.what <> 'not of class activation' and d.name !~ '^table') as deploy,
+      bool_or(d.what <> 'not of class activation' and d.name ~ '^table') as restore
+    from difference d
+  )
+  select 'installation', case when f.deploy or f.restore then 'error' else 'warning' end, f.list,
+    'every object is there as it was installed',
+    case
+      when f.restore then 'restore the tables from a backup, then: alembic upgrade head'
+      when f.deploy then 'alembic upgrade head'
+      else 'alter ... set schema, or drop what does not belong here'
+    end
+  from finding f;
+
+  return query
+  with installed (name, owner) as (
+    select format('function %s', p.oid::regprocedure), p.proowner
+    from pg_proc p
+    join class_activation.installed_objects i on i.name = format('function %s', p.oid::regprocedure)
+    union all
+    select format('table %s', c.oid::regclass), c.relowner
+    from pg_class c
+    join class_activation.installed_objects i on i.name = format('table %s', c.oid::regclass)
+    union all
+    select 'schema class_activation', n.nspowner
+    from pg_namespace n
+    where n.nspname = 'class_activation'
+  )
+  select 'ownership', 'error',
+    format('not owned by %s, which owns the platform''s table: ', v_owner) || string_agg(o.name, ', ' order by o.name),
+    'everything is owned by the owner of the platform''s table',
+    string_agg(format('alter %s owner to %s;', o.name, v_owner), ' ' order by o.name)
+  from installed o
+  where o.owner <> v_owner;
+
+  return query
+  with granted as (
+    select p.oid::regprocedure as function, a.grantee, p.provolatile = 'v' as writes
+    from pg_proc p
+    join class_activation.installed_objects i on i.name = format('function %s', p.oid::regprocedure)
+    cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+    where a.grantee <> p.proowner
+  )
+  select 'grants', 'error',
+    'every role may execute ' || string_agg(g.function::text, ', ' order by g.function::text) filter (where g.grantee = 0),
+    'only the owner may execute what writes' || coalesce(
+      ', and ' || string_agg(format('%s: %s', g.grantee::regrole, g.function), ', ')
+        filter (where g.writes and g.grantee <> 0), ''),
+    string_agg(format('revoke execute on function %s from public;', g.function), ' ') filter (where g.grantee = 0)
+  from granted g;
+
+  return query
+  select 'usage', 'error',
+    case when not has_schema_privilege('public', 'class_activation', 'usage') then
+      'not every role may use schema class_activation, so EXECUTE on a function is not enough' end,
+    'EXECUTE on a function is all that a role needs',
+    'grant usage on schema class_activation to public;';
+
+  return query
+  select 'overloads', 'error',
+    'may be called in place of the job: ' || string_agg(p.oid::regprocedure::text, ', ' order by p.oid),
+    'no other function has the name of the job',
+    string_agg(format('alter function %s rename to not_of_class_activation;', p.oid::regprocedure), ' ')
+  from pg_proc p
+  where p.pronamespace = 'public'::regnamespace
+    and p.proname = 'activate_scheduled_classes'
+    and p.oid is distinct from to_regprocedure('public.activate_scheduled_classes(timestamptz, time, integer)');
+end;
+$function$;
+
+revoke execute on function class_activation.doctor_installation() from public;
+
+comment on function class_activation.doctor_installation() is
+'Part of doctor: the installed objects, their owner, rights and names. It writes nothing.';

@@ -1,0 +1,90 @@
+-- One batch, all together or not at all. The second look is a statement of its own: under the lock, a statement
+-- that had begun before it would still see the rows as they were.
+create or replace function class_activation.activate_batch(
+  p_run_id bigint,
+  p_class_ids integer[],
+  p_as_of timestamptz,
+  p_not_before time,
+  p_author integer,
+  out activated integer,
+  out backfilled bigint,
+  out skipped integer
+)
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set jit = off
+as $function$
+declare
+  v_locked constant integer[] := class_activation.lock_classes(p_class_ids, 'Scheduled');
+  v_class_ids integer[];
+  v_facility_ids integer[];
+  v_due_at timestamptz[];
+  v_pending_class_ids integer[];
+  v_pending_ids integer[];
+  v_logged bigint;
+begin
+  select
+    coalesce(array_agg(s.class_id) filter (where l.class_id is not null), '{}'),
+    array_agg(s.facility_id) filter (where l.class_id is not null),
+    array_agg(s.due_at) filter (where l.class_id is not null),
+    (count(*) filter (where l.class_id is null))::integer
+  into v_class_ids, v_facility_ids, v_due_at, skipped
+  from class_activation.plan(p_as_of, p_not_before, p_class_ids) s
+  left join unnest(v_locked) l (class_id) on l.class_id = s.class_id
+  where s.due;
+
+  activated := cardinality(v_class_ids);
+  backfilled := 0::bigint;
+  if activated = 0 then
+    return;
+  end if;
+
+  select array_agg(e.class_id), coalesce(array_agg(e.enrollment_id), '{}')
+  into v_pending_class_ids, v_pending_ids
+  from class_activation.pending_enrollments(v_class_ids) e;
+
+  -- in the order in which the application writes
+  perform class_activation.write_status(v_class_ids, 'Scheduled', 'Active', p_author);
+  if v_pending_ids <> '{}' then
+    backfilled := class_activation.write_enrolled_at(v_class_ids, p_as_of, p_author);
+  end if;
+  perform class_activation.fire_deferred_triggers();
+
+  insert into class_activation.activations
+    (run_id, class_id, facility_id, due_at, activated_at, enrollments_backfilled, enrollment_ids, written_at, written_by)
+  select p_run_id, d.class_id, d.facility_id, d.due_at, now(), coalesce(cardinality(e.ids), 0), coalesce(e.ids, '{}'),
+    w.updated_at, w.update_user_id
+  from unnest(v_class_ids, v_facility_ids, v_due_at) d (class_id, facility_id, due_at)
+  join class_activation.written_rows(v_class_ids, p_author) w on w.class_id = d.class_id and w.pending = 0
+  left join (
+    select e.class_id, array_agg(e.id) as ids
+    from unnest(v_pending_class_ids, v_pending_ids) e (class_id, id)
+    group by e.class_id
+  ) e on e.class_id = d.class_id;
+  get diagnostics v_logged = row_count;
+
+  if v_logged <> activated then
+    raise exception using
+      errcode = '55000',
+      message = 'the update left the class as it was, or one of its enrollments without enrolled_at',
+      hint = 'Look for a before trigger, a rule or a row security policy on the platform''s classes and enrollments.';
+  elsif backfilled <> cardinality(v_pending_ids) then
+    raise exception using
+      errcode = '40001',
+      message = 'an enrollment was changed by another session meanwhile',
+      hint = 'The next run activates the class.';
+  end if;
+
+  delete from class_activation.holds h where h.class_id = any (v_class_ids);
+  delete from class_activation.problems p where p.class_id = any (v_class_ids);
+end;
+$function$;
+
+revoke execute on function class_activation.activate_batch(bigint, integer[], timestamptz, time, integer) from public;
+
+comment on function class_activation.activate_batch(bigint, integer[], timestamptz, time, integer) is
+'Part of the job: activates those of p_class_ids that are due at p_as_of and that no other session has locked, with
+their pending enrollments, in the name of p_author and on behalf of the run p_run_id. Returns how many it activated,
+how many enrollments it backfilled, and how many due classes it skipped. Any error undoes the whole batch.
+Errors: 55000 a row did not take the update; 40001 an enrollment was changed meanwhile; and what the platform raises.';

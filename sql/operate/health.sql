@@ -1,0 +1,92 @@
+-- Computed from the platform's rows and not from pg_cron's log, so that it is true even when pg_cron is dead.
+create or replace function class_activation.health(
+  p_not_before time default null,
+  p_grace interval default '1 hour'
+)
+returns table (
+  status text,
+  last_run_at timestamptz,
+  seconds_since_last_run bigint,
+  overdue_classes bigint,
+  oldest_overdue_seconds bigint,
+  problem_classes bigint,
+  unknown_timezones bigint,
+  next_due_at timestamptz,
+  classes_activated_24h bigint,
+  enrollments_backfilled_24h bigint,
+  job_active boolean
+)
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+set row_security = off
+set jit = off
+as $function$
+declare
+  v_now constant timestamptz := now();
+  v_not_before constant time := coalesce(p_not_before, (select s.not_before from class_activation.settings s));
+begin
+  if p_grace is null then
+    raise exception using
+      errcode = '22023',
+      message = 'p_grace must be an interval, not null',
+      hint = 'Leave p_grace out for one hour.';
+  end if;
+
+  select max(r.started_at) into last_run_at from class_activation.runs r where r.reverts is null;
+  seconds_since_last_run := extract(epoch from v_now - last_run_at)::bigint;
+
+  select count(*), coalesce(extract(epoch from v_now - min(s.due_at)), 0)::bigint
+  into overdue_classes, oldest_overdue_seconds
+  from class_activation.plan(v_now, v_not_before) s
+  where s.due
+    and s.due_at < v_now - p_grace;
+
+  select count(*) into problem_classes from class_activation.problems p;
+
+  select count(*) into unknown_timezones
+  from class_activation.facility_zones() z
+  where class_activation.zone_problem(z.timezone) is not null;
+
+  -- with the first start date after tomorrow, and the day after it: zones are a day apart
+  select min(s.due_at)
+  into next_due_at
+  from class_activation.plan(v_now, v_not_before, null, least(
+    coalesce(class_activation.next_start_date(v_now::date + 1), v_now::date), date '294275-12-31'
+  ) + 1) s
+  where s.due_at > v_now;
+
+  select count(*) into classes_activated_24h
+  from class_activation.activations a
+  where a.activated_at > v_now - interval '24 hours'
+    and a.reverted_by is null;
+
+  select coalesce(sum(r.enrollments_backfilled), 0)::bigint into enrollments_backfilled_24h
+  from class_activation.runs r
+  where r.started_at > v_now - interval '24 hours';
+
+  job_active := class_activation.job_active();
+
+  status := case
+    when overdue_classes > 0 then 'critical'
+    when problem_classes > 0 or unknown_timezones > 0 or job_active is false
+      or last_run_at is null or last_run_at < v_now - p_grace then 'warning'
+    else 'ok'
+  end;
+  return next;
+end;
+$function$;
+
+revoke execute on function class_activation.health(time, interval) from public;
+
+comment on function class_activation.health(time, interval) is
+'One row for monitoring. status is critical when classes are overdue: due for longer than p_grace and still Scheduled;
+warning when the job has not run within p_grace, is not active in pg_cron, or left a problem, or when a facility has
+an unknown time zone; else ok. Times in seconds.
+  p_not_before   local time of day from which a class that starts that day counts (default: the hour of
+                 class_activation.settings)
+  p_grace        how late a class or a run may be (default one hour)
+job_active is null where it cannot be told: pg_cron is in another database, or the owner may not read cron.job.
+Runs on a standby too. Errors: 22023 p_grace is null; 55000 the platform has another shape than this version knows;
+42501 row security hides rows of the platform.';

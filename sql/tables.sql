@@ -1,0 +1,75 @@
+-- What \d+ shows of the tables; the revisions that made them are in migrations/versions.
+
+comment on table class_activation.runs is
+  'One row for each call of activate_scheduled_classes or class_activation.revert, kept for 90 days.';
+comment on index class_activation.runs_started_at_idx is
+  'For health and doctor, the last run; for housekeeping, those older than 90 days.';
+comment on column class_activation.runs.as_of is 'the instant that the call was made for (p_as_of)';
+comment on column class_activation.runs.not_before is
+  'local time of day from which a class that starts that day counted (p_not_before)';
+comment on column class_activation.runs.called_by is 'the session_user of the call';
+comment on column class_activation.runs.enrollments_backfilled is
+  'all that the run gave an enrolled_at, late ones of earlier activations included';
+comment on column class_activation.runs.classes_failed is 'could not be activated or backfilled: see problems';
+comment on column class_activation.runs.classes_skipped is 'locked by another session: left to the next run';
+comment on column class_activation.runs.reverts is
+  'the run that this one took back (class_activation.revert); null for a run of the job';
+
+comment on table class_activation.activations is
+  'The audit trail: one row for each class that a run made Active. Never pruned.';
+comment on index class_activation.activations_activated_at_idx is
+  'For the job and health: what was activated in the last 24 hours.';
+comment on column class_activation.activations.class_id is
+  'the row that carries the status: of program_classes, or of program_class_cohorts once the platform has it';
+comment on column class_activation.activations.due_at is 'when the class became due on its facility''s clock';
+comment on column class_activation.activations.activated_at is 'time of the transaction';
+comment on column class_activation.activations.enrollments_backfilled is
+  'enrollments that got their enrolled_at together with the class';
+comment on column class_activation.activations.reverted_by is 'the run of class_activation.revert that took it back';
+comment on column class_activation.activations.enrollment_ids is 'these enrollments';
+comment on column class_activation.activations.written_at is
+  'the latest updated_at of the class and these enrollments after the write: what is later was written since';
+comment on column class_activation.activations.written_by is 'the update_user_id of the class after the write';
+
+comment on table class_activation.late_enrollments is
+  'One row for each class in which a later run than the one that activated it backfilled enrollments.';
+comment on index class_activation.late_enrollments_class_id_idx is 'For revert.';
+comment on column class_activation.late_enrollments.enrollment_ids is 'the enrollments that got enrolled_at';
+comment on column class_activation.late_enrollments.written_at is
+  'their latest updated_at after the write: what is later was written since';
+
+comment on table class_activation.problems is
+  'One row for each class that could not be activated or backfilled, gone as soon as it is, or is no longer due.';
+comment on column class_activation.problems.last_seen_at is 'when it was tried last, or its message changed';
+comment on column class_activation.problems.attempts is 'how often it was tried';
+comment on column class_activation.problems.sqlstate is
+  'PostgreSQL''s, or 22023: the server does not know the time zone of the facility; 22008: the start date is out of range';
+
+comment on table class_activation.holds is
+  'Classes that revert took back, not activated again until their start date or status is changed or release() is called.';
+comment on column class_activation.holds.run_id is 'the run of revert that took the class back';
+comment on column class_activation.holds.history_id is
+  'the newest id of program_classes_history at that moment: later rows tell whether the class was changed';
+comment on column class_activation.holds.start_dt is 'the start date of the class at that moment';
+comment on column class_activation.holds.status is 'the status of the class since that moment';
+
+comment on table class_activation.settings is
+  'One row: how the job is scheduled. class_activation.schedule and alembic -x write it.';
+comment on column class_activation.settings.schedule is 'when pg_cron calls the job: a cron expression in GMT';
+comment on column class_activation.settings.not_before is
+  'local time of day at which a class becomes Active on its start date';
+comment on column class_activation.settings.cron_database is
+  'the database from which pg_cron calls the job; null: this one; empty: another one, whose name is not known';
+comment on column class_activation.settings.active is
+  'whether the job is meant to run: false after unschedule() or -x schedule=off; null: not decided yet';
+
+comment on table class_activation.installed_objects is
+  'What alembic has installed: doctor compares it with what is there.';
+comment on column class_activation.installed_objects.definition is 'a hash, see class_activation.objects()';
+comment on column class_activation.installed_objects.acl is
+  'the rights of a function that a revision has dropped, for the deployment to grant them again';
+
+comment on table class_activation.alembic_version is 'The revision that is installed: a release of class activation.';
+
+comment on index public.class_activation_due_idx is
+  'Of class_activation: a run finds the Scheduled classes that may be due without reading all others.';
