@@ -209,6 +209,12 @@ DRIFT = {
     "create or replace function class_activation.version() returns text language sql as $$ select '0' $$": (
         "Replaced function class_activation.version"
     ),
+    "drop function class_activation.health; create function class_activation.health(p_not_before time"
+    " default null, p_grace interval default '1 hour') returns int language sql as $$ select 1 $$;"
+    "revoke execute on function class_activation.health from public;"
+    "grant execute on function class_activation.health to {role}": (
+        "Replaced function class_activation.health"
+    ),
     "alter function class_activation.health(time, interval) security invoker": (
         "Replaced function class_activation.health"
     ),

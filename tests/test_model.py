@@ -45,11 +45,13 @@ class Class:
     archived_at: datetime | None = None
     deleted_at: datetime | None = None
     capacity: int | None = None
-    # what the rows do not say: the run that was the last to write here, none if staff was; whether revert
-    # took it back; the hour of each activation that was not taken back, by run; all changes of status
+    # what the rows do not say: the run that was the last to write here, none if staff was; whether it is on
+    # hold; the hour of each activation that was not taken back, by run; the runs that backfilled late
+    # enrollments; all changes of status
     written_by: int | None = None
-    holds: bool = False
+    on_hold: bool = False
     activated: dict[int, int] = field(default_factory=dict)
+    backfilled: list[int] = field(default_factory=list)
     history: list[str] = field(default_factory=list)
 
     def is_live(self, status: str) -> bool:
@@ -77,14 +79,14 @@ class Model:
         self.facilities: dict[int, Facility] = {}
         self.classes: dict[int, Class] = {}
         self.enrollments: dict[int, Enrollment] = {}
-        self.problems: set[int] = set()
+        self.problems: list[int] = []
         self.hour = 0
 
     def come(self, as_of: datetime, not_before: time) -> tuple[list[int], set[int]]:
         """The classes that are due, earliest first, and those of which nobody can tell.
 
         A Scheduled class is due when the clock on its facility's wall shows not_before on its start date
-        or later, unless it was taken back. Where the zone is unknown, nobody can tell once it may be due.
+        or later, unless it was on hold. Where the zone is unknown, nobody can tell once it may be due.
         """
         due: dict[int, datetime] = {}
         unknown: set[int] = set()
@@ -96,9 +98,11 @@ class Model:
             zone = ZoneInfo(facility.timezone if is_known else EARLIEST)
             start = datetime.combine(class_.start_dt, not_before)
             if start <= as_of.astimezone(zone).replace(tzinfo=None):
+                if class_.on_hold:
+                    continue
                 if not is_known:
                     unknown.add(class_id)
-                elif not class_.holds:
+                else:
                     due[class_id] = start.replace(tzinfo=zone).astimezone(timezone.utc)
         return sorted(due, key=lambda class_id: (due[class_id], class_id)), unknown
 
@@ -107,34 +111,55 @@ class Model:
         return sum(e.class_id == class_id and e.waits() for e in self.enrollments.values())
 
     def run(
-        self, run_id: int, as_of: datetime, not_before: time, max_classes: int | None
+        self,
+        run_id: int,
+        as_of: datetime,
+        not_before: time,
+        max_classes: int | None,
+        activated_at: dict[int, datetime],
     ) -> list[tuple[int, int]]:
         """Activate what is due, date who waits, and return the classes with the number dated in each.
 
-        Who was enrolled too late, in a class that was activated less than a day ago, is dated as well.
+        Classes that failed before come last. A late enrollment, in a class that was activated less than a day
+        ago, is dated as well, but never before its class was activated.
         """
         due, unknown = self.come(as_of, not_before)
-        dated = [
+        late = [
             class_id
             for class_id, class_ in self.classes.items()
-            if class_.is_live("Active") and any(self.hour - hour < 24 for hour in class_.activated.values())
+            if class_.is_live("Active")
+            and self.waiting(class_id)
+            and any(self.hour - hour < 24 for hour in class_.activated.values())
         ]
-        activated = [(class_id, self.waiting(class_id)) for class_id in due[:max_classes]]
+        in_turn = [class_id for class_id in due if class_id not in self.problems] + [
+            class_id for class_id in self.problems if class_id in due
+        ]
+        chosen = in_turn[:max_classes]
+        activated = [(class_id, self.waiting(class_id)) for class_id in due if class_id in chosen]
         for class_id, _ in activated:
             class_ = self.classes[class_id]
             self.write(class_, run_id, status="Active")
-            class_.holds = False
+            class_.on_hold = False
             class_.activated[run_id] = self.hour
-            dated.append(class_id)
-        for enrollment in self.enrollments.values():
-            if enrollment.class_id in dated and enrollment.waits():
-                self.write(enrollment, run_id, enrolled_at=as_of)
-        # a problem that was solved is forgotten when the class's turn comes
-        self.problems = unknown | (self.problems & set(due[len(activated) :]))
+            self.date(class_id, run_id, as_of)
+        for class_id in late:
+            self.date(class_id, run_id, max(as_of, *(activated_at[other] for other in late)))
+            self.classes[class_id].backfilled.append(run_id)
+        self.problems = [
+            class_id
+            for class_id in self.problems
+            if class_id in unknown or class_id in in_turn[len(chosen) :]
+        ] + sorted(unknown - set(self.problems))
         return activated
 
+    def date(self, class_id: int, run_id: int, enrolled_at: datetime) -> None:
+        """Give the residents who wait in the class their date."""
+        for enrollment in self.enrollments.values():
+            if enrollment.class_id == class_id and enrollment.waits():
+                self.write(enrollment, run_id, enrolled_at=enrolled_at)
+
     def revert(self, run_id: int, class_ids: list[int] | None, reverting: int) -> list[tuple[int, int]]:
-        """Undo what the run wrote in those classes and nobody has written over; hold them back."""
+        """Undo what the run, and later ones for late enrollments, gave those classes; put them on hold."""
         reverted = {
             class_id: 0
             for class_id, class_ in sorted(self.classes.items())
@@ -143,13 +168,19 @@ class Model:
             and (class_ids is None or class_id in class_ids)
         }
         for enrollment in self.enrollments.values():
-            if enrollment.class_id in reverted and enrollment.written_by == run_id:
+            if enrollment.class_id in reverted and (
+                enrollment.written_by == run_id
+                or (
+                    enrollment.written_by in self.classes[enrollment.class_id].backfilled
+                    and enrollment.written_by > run_id
+                )
+            ):
                 self.write(enrollment, reverting, enrolled_at=None)
                 reverted[enrollment.class_id] += 1
         for class_id in reverted:
             class_ = self.classes[class_id]
             self.write(class_, reverting, status="Scheduled")
-            class_.holds = True
+            class_.on_hold = True
             del class_.activated[run_id]
         return list(reverted.items())
 
@@ -160,7 +191,7 @@ class Model:
             if any(
                 columns.get(name, getattr(row, name)) != getattr(row, name) for name in ("status", "start_dt")
             ):
-                row.holds = False
+                row.on_hold = False
         vars(row).update(columns, written_by=run_id)
 
 
@@ -204,7 +235,8 @@ class Platform(RuleBasedStateMachine):
             """
             truncate public.facilities, public.program_classes, public.program_class_enrollments,
               public.program_classes_history, class_activation.runs, class_activation.activations,
-              class_activation.problems, class_activation.holds
+              class_activation.problems, class_activation.holds, class_activation.late_enrollments,
+              public.change_log_entries
             restart identity
             """
         )
@@ -284,7 +316,10 @@ class Platform(RuleBasedStateMachine):
         self.db.execute(
             f"""
             set session_replication_role = replica;  -- nobody writes: no history
-            update class_activation.activations set activated_at = activated_at - interval '{hours} hours';
+            update class_activation.activations
+            set activated_at = activated_at - interval '{hours} hours',
+              written_at = written_at - interval '{hours} hours';
+            update class_activation.late_enrollments set written_at = written_at - interval '{hours} hours';
             update public.program_classes set updated_at = updated_at - interval '{hours} hours';
             update public.program_class_enrollments set updated_at = updated_at - interval '{hours} hours';
             set session_replication_role = origin;
@@ -306,11 +341,17 @@ class Platform(RuleBasedStateMachine):
 
     @rule(target=runs, not_before=NOT_BEFORE, max_classes=st.none() | st.integers(1, 2))
     def run(self, not_before: time, max_classes: int | None) -> int | MultipleResults[int]:
+        activated_at = dict(
+            self.db.rows(
+                "select class_id, max(activated_at) from class_activation.activations"
+                " where reverted_by is null group by class_id"
+            )
+        )
         rows = self.db.run(str(self.as_of), str(not_before), max_classes)
 
         run_id = self.db.last_run().id
         activated = [(row.class_id, row.enrollments_backfilled) for row in rows]
-        assert activated == self.model.run(run_id, self.as_of, not_before, max_classes)
+        assert activated == self.model.run(run_id, self.as_of, not_before, max_classes, activated_at)
         return run_id if activated else multiple()  # only such are worth a revert
 
     @rule(target=runs, not_before=NOT_BEFORE)
@@ -319,11 +360,19 @@ class Platform(RuleBasedStateMachine):
         assert self.db.run(str(self.as_of), str(not_before)) == []
         return run_id
 
+    @rule(class_id=classes)
+    def release(self, class_id: int) -> None:
+        released = self.db.value("select class_activation.release(%s)", class_id)
+
+        # a hold that has ended stays until the next run, and makes no difference
+        assert released or not self.model.classes[class_id].on_hold
+        self.model.classes[class_id].on_hold = False
+
     @rule(run_id=runs, class_ids=st.none() | st.lists(classes, max_size=2))
     def revert(self, run_id: int, class_ids: list[int] | None) -> None:
         rows = self.db.rows("select * from class_activation.revert(%s, %s)", run_id, class_ids)
 
-        reverted = [(row.class_id, row.enrollments_reverted) for row in rows]
+        reverted = [(row.class_id, row.enrollments_reverted) for row in rows if row.outcome == "reverted"]
         assert reverted == self.model.revert(run_id, class_ids, self.db.last_run().id)
 
     @invariant()
@@ -345,6 +394,25 @@ class Platform(RuleBasedStateMachine):
             class_id: (class_.status, class_id in self.model.problems, class_.history)
             for class_id, class_ in self.model.classes.items()
         }
+
+    @invariant()
+    def the_change_log_tells_of_each_activation_and_each_revert(self) -> None:
+        rows = self.db.rows(
+            """
+            select (parent_ref_id, old_value, new_value) as change, count(*)
+            from (
+              select parent_ref_id, old_value, new_value from public.change_log_entries
+              union all
+              select class_id, 'Scheduled', 'Active' from class_activation.activations
+              union all
+              select class_id, 'Active', 'Scheduled' from class_activation.activations
+              where reverted_by is not null
+            ) c
+            group by 1
+            having count(*) % 2 <> 0
+            """
+        )
+        assert rows == []
 
     @invariant()
     def the_enrollments_are_as_the_model_says(self) -> None:

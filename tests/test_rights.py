@@ -27,6 +27,7 @@ function class_activation.activate_scheduled_classes      X          X       X  
 function class_activation.announce                        X          X       -         -       -
 function class_activation.backfill_batch                  X          X       -         -       -
 function class_activation.batch_user                      X          X       -         -       -
+function class_activation.class_names                     X          X       -         -       -
 function class_activation.clear_enrolled_at               X          X       -         -       -
 function class_activation.current_holds                   X          X       -         -       -
 function class_activation.dated_enrollments               X          X       -         -       -
@@ -117,7 +118,7 @@ CALLS = {
     "select class_activation.doctor()": {"superuser", "owner", "execute"},
     "select class_activation.schedule()": {"superuser", "owner"},
     "select class_activation.unschedule()": {"superuser", "owner"},
-    "select class_activation.activate_batch(1, '{1}', now(), '05:00', 99999)": {"superuser", "owner"},
+    "select class_activation.activate_batch(1, '{}', now(), '05:00', 99999)": {"superuser", "owner"},
     "delete from class_activation.holds": {"superuser", "owner"},
     "select from class_activation.runs": {"superuser", "owner", "reader"},
 }

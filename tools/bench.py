@@ -1,4 +1,4 @@
-"""What the job costs, side by side with four other ways to do the same.
+"""What the job costs, side by side with five other ways to do the same.
 
 `make bench` measures on a throwaway server, prints tables as it goes, and draws docs/bench.svg. In each
 round each way gets a fresh copy of the same database and a new session, as from pg_cron, in random order;
@@ -41,6 +41,11 @@ update public.program_classes
 set status = 'Active', updated_at = now(), update_user_id = {BATCH_USER}
 where id = any (%s)
 """
+CHANGE_LOG = f"""
+insert into public.change_log_entries
+  (table_name, parent_ref_id, field_name, old_value, new_value, created_at, user_id)
+select 'program_classes', id, 'status', 'Scheduled', 'Active', now(), {BATCH_USER} from unnest(%s) id
+"""
 BACKFILL = f"""
 update public.program_class_enrollments
 set enrolled_at = now(), updated_at = now(), update_user_id = {BATCH_USER}
@@ -54,20 +59,26 @@ def ours(database: str) -> None:
         session.execute(COMMAND)
 
 
-def floor(database: str) -> None:
+def floor(database: str, *more: str) -> None:
     """Two bare updates: what must be written, and nothing else."""
     with psycopg.connect(dbname=database) as session:
         activated = session.execute(ACTIVATE.replace("%s", f"array({PLATFORMS_DUE})") + "returning id")
-        session.execute(BACKFILL, [[class_id for (class_id,) in activated]])
+        class_ids = [class_id for (class_id,) in activated]
+        for statement in (BACKFILL, *more):
+            session.execute(statement, [class_ids])
+
+
+def floor_with_change_log(database: str) -> None:
+    """The bare updates, and the entries in the change log that make them visible to staff."""
+    floor(database, CHANGE_LOG)
 
 
 def platform(database: str) -> None:
-    """The statements of the platform's own worker; the second backfill finds nothing left."""
+    """The statements of the platform's own worker."""
     with psycopg.connect(dbname=database) as session:
         session.execute("select id from public.users where username = 'system_batch'").fetchone()
         ids = [class_id for (class_id,) in session.execute(PLATFORMS_DUE)]
         session.execute(ACTIVATE, [ids])
-        session.execute(BACKFILL, [ids])
         session.execute(BACKFILL, [ids])
 
 
@@ -129,6 +140,7 @@ def loop(database: str) -> None:
 WAYS: dict[str, Callable[[str], None]] = {
     "this job": ours,
     "two bare updates": floor,
+    "… and the change log": floor_with_change_log,
     "platform's worker": platform,
     "SQLAlchemy ORM": orm,
     "PL/pgSQL loop": loop,

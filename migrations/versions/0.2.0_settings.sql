@@ -50,7 +50,6 @@ declare
   );
   v_comment constant text := obj_description('class_activation'::regnamespace, 'pg_namespace');
   v_elsewhere constant text := ' Its pg_cron job is in another database, from which alembic removes it with -x cron_url.';
-  v_cron_database name;
   v_job record;
 begin
   insert into class_activation.installed_objects (name, acl)
@@ -84,8 +83,9 @@ begin
     insert into class_activation.settings default values;
     return;
   end if;
-  -- it returns another column now
+  -- they return other columns now
   drop function if exists class_activation.revert(bigint, integer[]);
+  drop function if exists class_activation.activate_batch(bigint, integer[], timestamptz, time, integer);
 
   update class_activation.activations a set enrollment_ids = '{}', written_at = a.activated_at, written_by = v_author;
   execute format(
@@ -105,10 +105,8 @@ begin
   execute format('update class_activation.holds h set start_dt = c.start_dt from %s c where c.id = h.class_id', v_classes);
 
   if v_comment like '%' || v_elsewhere then
-    v_cron_database := case
-      when pg_has_role('pg_read_all_settings', 'usage') then current_setting('cron.database_name', true)
-    end;
-    insert into class_activation.settings (cron_database, active) values (coalesce(v_cron_database, ''), true);
+    -- its name, and the schedule, are read when -x cron_url is given
+    insert into class_activation.settings (cron_database, active) values ('', true);
     execute format('comment on schema class_activation is %L', replace(v_comment, v_elsewhere, ''));
     return;
   end if;

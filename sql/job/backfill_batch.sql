@@ -22,15 +22,15 @@ declare
       and a.reverted_by is null
   ));
   v_class_ids integer[];
-  v_pending_class_ids integer[];
-  v_pending_ids integer[];
+  v_enrollment_ids text[];  -- of each class, an array of integer as text
+  v_pending bigint;
   v_logged bigint;
 begin
   activated := 0;
   skipped := cardinality(p_class_ids) - cardinality(v_locked);
 
-  select coalesce(array_agg(distinct e.class_id), '{}'), array_agg(e.class_id), coalesce(array_agg(e.enrollment_id), '{}')
-  into v_class_ids, v_pending_class_ids, v_pending_ids
+  select coalesce(array_agg(e.class_id), '{}'), array_agg(e.enrollment_ids::text), coalesce(sum(cardinality(e.enrollment_ids)), 0)
+  into v_class_ids, v_enrollment_ids, v_pending
   from class_activation.pending_enrollments(v_locked) e
   join class_activation.live_classes('Active', v_locked) c on c.class_id = e.class_id;
 
@@ -38,14 +38,9 @@ begin
   perform class_activation.fire_deferred_triggers();
 
   insert into class_activation.late_enrollments (run_id, class_id, enrolled_at, enrollment_ids, written_at)
-  select p_run_id, w.class_id, v_enrolled_at, e.ids, w.updated_at
-  from class_activation.written_rows(v_class_ids, p_author) w
-  join (
-    select e.class_id, array_agg(e.id) as ids
-    from unnest(v_pending_class_ids, v_pending_ids) e (class_id, id)
-    group by e.class_id
-  ) e on e.class_id = w.class_id
-  where w.pending = 0;
+  select p_run_id, w.class_id, v_enrolled_at, e.enrollment_ids::integer[], w.updated_at
+  from unnest(v_class_ids, v_enrollment_ids) e (class_id, enrollment_ids)
+  join class_activation.written_rows(v_class_ids, p_author) w on w.class_id = e.class_id and w.pending = 0;
   get diagnostics v_logged = row_count;
 
   if v_logged <> cardinality(v_class_ids) then
@@ -53,7 +48,7 @@ begin
       errcode = '55000',
       message = 'the update left an enrollment without enrolled_at',
       hint = 'Look for a before trigger, a rule or a row security policy on the platform''s enrollments.';
-  elsif backfilled <> cardinality(v_pending_ids) then
+  elsif backfilled <> v_pending then
     raise exception using
       errcode = '40001',
       message = 'an enrollment was changed by another session meanwhile',

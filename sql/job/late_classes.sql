@@ -22,7 +22,6 @@ begin
     select e.class_id
     from class_activation.pending_enrollments(v_activated) e
     join class_activation.live_classes('Active', v_activated) c on c.class_id = e.class_id
-    group by e.class_id
     order by e.class_id = any (p_with_problem), e.class_id
   );
 end;

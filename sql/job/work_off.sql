@@ -28,7 +28,7 @@ declare
   v_batch integer[];
   v_result record;
   v_began timestamptz;
-  v_slowest interval := '0';
+  v_slowest interval := interval '0';
   v_detail text;
   v_hint text;
 begin

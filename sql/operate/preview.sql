@@ -36,9 +36,8 @@ begin
   with planned as materialized (
     select s.* from class_activation.plan(p_as_of, v_not_before, null, 'infinity') s
   ), pending as materialized (
-    select e.class_id, count(*) as enrollments
+    select e.class_id, cardinality(e.enrollment_ids)::bigint as enrollments
     from class_activation.pending_enrollments(array(select s.class_id from planned s)) e
-    group by e.class_id
   )
   select s.class_id, n.class_name, s.facility_id, s.facility_name, s.timezone, s.start_dt, s.due_at, s.due,
     case when s.due then p_as_of - s.due_at end,
