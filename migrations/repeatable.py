@@ -22,11 +22,12 @@ select format('schema %s', n.nspname), concat_ws(' | ', n.nspowner::regrole, n.n
 from pg_namespace n
 where n.nspname = 'class_activation'
 union all
-select format('table %s', c.oid::regclass), concat_ws(' | ', c.relowner::regrole, c.relacl, (
-  select string_agg(d.description, ' | ' order by d.objsubid)
-  from pg_description d
-  where d.objoid = c.oid and d.classoid = 'pg_class'::regclass
-))
+select format('%s %s', case c.relkind when 'i' then 'index' else 'table' end, c.oid::regclass),
+  concat_ws(' | ', c.relowner::regrole, c.relacl, (
+    select string_agg(d.description, ' | ' order by d.objsubid)
+    from pg_description d
+    where d.objoid = c.oid and d.classoid = 'pg_class'::regclass
+  ))
 from pg_class c
 where c.relnamespace = to_regnamespace('class_activation')
   or c.oid = to_regclass('public.class_activation_due_idx')

@@ -19,8 +19,11 @@ declare
 begin
   return query
   select 'platform', 'error', 'missing: ' || v_missing, 'all tables, columns, labels and rights are there',
-    'this version knows two shapes of the platform: grant the rights that are named, or install a version that knows'
-      || ' the new shape';
+    case
+      when v_missing ~ '(^|, )(table|column|label) ' then
+        'this version knows two shapes of the platform, and this is neither: install a version that knows it'
+      else 'let the owners of the tables grant the rights, or drop the policies'
+    end;
   if v_missing is not null then
     return;
   end if;

@@ -18,6 +18,7 @@ create or replace function class_activation.work_off(
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '250ms'
 as $function$
 declare
   v_largest constant integer := 1000;
