@@ -25,16 +25,42 @@ def server() -> Iterator[Database]:
     database.close()
 
 
+# the tests that touch the platform's tables run on both of its shapes
+ON_BOTH_SHAPES = {
+    "test_activation",
+    "test_bad_classes",
+    "test_operation",
+    "test_platform_code",
+    "test_rights",
+    "test_rule",
+    "test_sessions",
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give a test the shapes of the platform on which it runs."""
+    if "shape" in metafunc.fixturenames:
+        both = metafunc.module.__name__ in ON_BOTH_SHAPES
+        metafunc.parametrize("shape", ["classes", "cohorts"] if both else ["classes"], scope="session")
+
+
 @pytest.fixture(scope="session")
-def templates(server: Database) -> Iterator[dict[str, str]]:
-    """Names of two databases to copy: the bare platform, and the platform with us installed."""
-    names = {"platform": f"{TEMPLATE}_platform", "installed": f"{TEMPLATE}_installed"}
-    server.execute(f"create database {names['platform']}")
-    database = Database(names["platform"])
-    database.load_platform()
-    database.close()
-    server.execute(f"create database {names['installed']} template {names['platform']}")
-    deploy("upgrade", "head", database=names["installed"], x=["schedule=off"])
+def templates(server: Database) -> Iterator[dict[tuple[str, str], str]]:
+    """Names of the databases to copy, by shape: the bare platform, and with the job installed."""
+    names: dict[tuple[str, str], str] = {}
+    for shape in ("classes", "cohorts"):
+        bare = names[shape, "platform"] = f"{TEMPLATE}_{shape}"
+        server.execute(f"create database {bare}")
+        database = Database(bare)
+        database.load_platform()
+        if shape == "cohorts":
+            database.restructure()
+            # so that no cohort and its class have the same id
+            database.execute("select setval('public.program_classes_id_seq', 1000)")
+        database.close()
+        installed = names[shape, "installed"] = f"{TEMPLATE}_{shape}_installed"
+        server.execute(f"create database {installed} template {bare}")
+        deploy("upgrade", "head", database=installed, x=["schedule=off"])
     yield names
     for name in names.values():
         server.execute(f"drop database {name} with (force)")
@@ -66,15 +92,17 @@ def empty(server: Database) -> Iterator[Database]:
 
 
 @pytest.fixture
-def platform(server: Database, templates: dict[str, str], role: str) -> Iterator[Database]:
-    """A database with the platform's tables and nothing of ours; it is gone before ROLE is."""
-    yield from copy(server, templates["platform"])
+def platform(
+    server: Database, templates: dict[tuple[str, str], str], shape: str, role: str
+) -> Iterator[Database]:
+    """A database with the platform's tables and nothing else; it is gone before ROLE is."""
+    yield from copy(server, templates[shape, "platform"])
 
 
 @pytest.fixture
-def db(server: Database, templates: dict[str, str]) -> Iterator[Database]:
+def db(server: Database, templates: dict[tuple[str, str], str], shape: str) -> Iterator[Database]:
     """A database with the platform's tables and the job installed, not scheduled."""
-    yield from copy(server, templates["installed"])
+    yield from copy(server, templates[shape, "installed"])
 
 
 @pytest.fixture

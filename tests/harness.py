@@ -48,6 +48,10 @@ class Database:
         self.port = port or os.environ.get("PGPORT", "5432")
         self._connections: list[psycopg.Connection] = []
         self.connection = self.connect()
+        # the names that differ between the two shapes of the platform; SQL of a test may have {classes} in it
+        self.classes = "public.program_classes"
+        if self.value("select to_regclass('public.program_class_cohorts') is not null"):
+            self.classes = "public.program_class_cohorts"
 
     def connect(self, **kwargs: Any) -> psycopg.Connection:
         """Open another session; it ends with the test."""
@@ -68,7 +72,22 @@ class Database:
 
     def execute(self, sql: str, *params: Any) -> psycopg.Cursor:
         """Run a statement."""
-        return self.connection.execute(sql, params or None)
+        return self.connection.execute(sql.replace("{classes}", self.classes), params or None)
+
+    @property
+    def cohorts(self) -> bool:
+        """Whether the platform has the shape with cohorts."""
+        return self.classes == "public.program_class_cohorts"
+
+    @property
+    def label(self) -> str:
+        """The name of the table with the status, as history and change log have it."""
+        return self.classes.removeprefix("public.")
+
+    @property
+    def class_key(self) -> str:
+        """The column of an enrollment that refers to that table."""
+        return "cohort_id" if self.cohorts else "class_id"
 
     def rows(self, sql: str, *params: Any) -> list[Any]:
         """Return all rows of a query."""
@@ -92,6 +111,16 @@ class Database:
     def load_platform(self) -> None:
         """Create the platform's tables."""
         self.execute((ROOT / "tests/platform.sql").read_text())
+
+    def restructure(self) -> None:
+        """Run the platform's migration 74: cohorts."""
+        self.execute((ROOT / "tests/platform_cohorts.sql").read_text())
+        self.classes = "public.program_class_cohorts"
+
+    def undo_restructuring(self) -> None:
+        """Run the platform's migration 74 downwards."""
+        self.execute((ROOT / "tests/platform_one_tier.sql").read_text())
+        self.classes = "public.program_classes"
 
     def insert(self, table: str, **columns: Any) -> int:
         """Insert a row of the platform and return its id."""
@@ -120,25 +149,39 @@ class Database:
     def class_(
         self, facility_id: int | None = None, start_dt: date | str = "2026-03-02", **columns: Any
     ) -> int:
-        """Insert a class, Scheduled unless said otherwise."""
+        """Insert a class, or a cohort and its class; Scheduled unless said otherwise."""
+        place = {
+            "program_id": columns.pop("program_id", None) or self.program(),
+            "facility_id": facility_id or self.facility(),
+        }
+        name = {"name": columns.pop("name", f"Class of {start_dt}")}
+        if self.cohorts:
+            place["class_id"] = self.insert("program_classes", **place, **name)
+            name = {}
         return self.insert(
-            "program_classes",
-            **{
-                "program_id": columns.pop("program_id", None) or self.program(),
-                "facility_id": facility_id or self.facility(),
-                "name": f"Class of {start_dt}",
-                "start_dt": start_dt,
-                "status": "Scheduled",
-                **columns,
-            },
+            self.label, **{**place, **name, "start_dt": start_dt, "status": "Scheduled", **columns}
+        )
+
+    def due_classes(self, number: int, **expressions: str) -> None:
+        """Insert many classes, or cohorts of one class, at one facility; columns are expressions over i."""
+        place = {"program_id": self.program(), "facility_id": self.facility()}
+        if self.cohorts:
+            place["class_id"] = self.insert("program_classes", **place, name="Class")
+        columns = {**place, "start_dt": "date '2026-02-01'", "status": "'Scheduled'", **expressions}
+        self.execute(
+            f"insert into {{classes}} ({', '.join(columns)})"
+            f" select {', '.join(map(str, columns.values()))} from generate_series(1, {number}) i"
         )
 
     def enrollment(self, class_id: int, **columns: Any) -> int:
-        """Enroll somebody, Enrolled and without enrolled_at unless said otherwise."""
+        """Enroll a resident in a class or cohort, Enrolled and without enrolled_at unless said otherwise."""
+        of_class = {self.class_key: class_id}
+        if self.cohorts:
+            of_class["class_id"] = self.value("select class_id from {classes} where id = %s", class_id)
         return self.insert(
             "program_class_enrollments",
             **{
-                "class_id": class_id,
+                **of_class,
                 "user_id": columns.pop("user_id", None) or self.resident(),
                 "enrollment_status": "Enrolled",
                 **columns,
@@ -160,7 +203,7 @@ class Database:
 
     def status(self, class_id: int) -> str:
         """Return the status of a class."""
-        return self.value("select status::text from public.program_classes where id = %s", class_id)
+        return self.value("select status::text from {classes} where id = %s", class_id)
 
     def enrolled_at(self, enrollment_id: int) -> Any:
         """Return the enrolled_at of an enrollment."""

@@ -229,10 +229,12 @@ def test_a_missing_extension_is_found(patient: Database) -> None:
     assert set(levels(patient).values()) == {"ok"}
 
 
-def test_an_extension_whose_jobs_nobody_runs_is_found(server: Database, templates: dict[str, str]) -> None:
+def test_an_extension_whose_jobs_nobody_runs_is_found(
+    server: Database, templates: dict[tuple[str, str], str]
+) -> None:
     # pg_cron lets only its own database and one of this name have the extension
     name = "contrib_regression"
-    server.execute(f"create database {name} template {templates['installed']}")
+    server.execute(f"create database {name} template {templates['classes', 'installed']}")
     database = Database(name)
     database.execute("create extension pg_cron")
 

@@ -231,7 +231,7 @@ def test_a_planted_trigger_has_the_owners_rights_whoever_calls(bare: Database, r
     install(bare, roles)
     planted = {
         f"{name} of {table}": f"create {kind} on public.{table} {condition} execute function public.see()"
-        for table in ("program_classes", "program_class_enrollments")
+        for table in (bare.label, "program_class_enrollments")
         for name, kind, condition in (
             ("row before", 'trigger "{}" before update', "for each row"),
             ("row after", 'trigger "{}" after update', "for each row"),

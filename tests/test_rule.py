@@ -102,10 +102,10 @@ def test_without_arguments_everything_is_due_whose_start_date_has_come(db: Datab
 )
 def test_a_class_that_is_not_waiting_to_start_is_left_alone(db: Database, columns: dict[str, str]) -> None:
     class_id = db.class_(**columns)
-    before = db.value("select c::text from public.program_classes c where id = %s", class_id)
+    before = db.value("select c::text from {classes} c where id = %s", class_id)
 
     assert db.run() == []
-    assert db.value("select c::text from public.program_classes c where id = %s", class_id) == before
+    assert db.value("select c::text from {classes} c where id = %s", class_id) == before
     assert db.rows("select * from class_activation.problems") == []
 
 

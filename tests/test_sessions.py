@@ -37,6 +37,15 @@ def waits_for(db: Database, session: psycopg.Connection, event: str) -> bool:
     )
 
 
+def enroll(db: Database, class_id: int, user: int) -> str:
+    """Return the statement that enrolls a resident, as the application writes it."""
+    return (
+        f"insert into public.program_class_enrollments ({db.class_key}, user_id, enrollment_status"
+        f"{', class_id' if db.cohorts else ''}) select c.id, {user}, 'Enrolled'"
+        f"{', c.class_id' if db.cohorts else ''} from {db.classes} c where c.id = {class_id}"
+    )
+
+
 def in_background(threads: ThreadPoolExecutor, session: psycopg.Connection, sql: str) -> Future:
     return threads.submit(lambda: session.execute(sql).fetchall())
 
@@ -44,7 +53,7 @@ def in_background(threads: ThreadPoolExecutor, session: psycopg.Connection, sql:
 def test_a_class_that_another_session_holds_is_skipped_and_picked_up_by_the_next_run(db: Database) -> None:
     held, free = db.class_(), db.class_()
 
-    with open_transaction(db, f"update public.program_classes set capacity = 5 where id = {held}"):
+    with open_transaction(db, f"update {db.classes} set capacity = 5 where id = {held}"):
         assert [row.class_id for row in db.run(AS_OF)] == [free]
     assert db.last_run().classes_skipped == 1
 
@@ -54,7 +63,7 @@ def test_a_class_that_another_session_holds_is_skipped_and_picked_up_by_the_next
 def test_a_class_that_is_being_cancelled_stays_cancelled(db: Database) -> None:
     class_id = db.class_()
 
-    with open_transaction(db, "update public.program_classes set status = 'Cancelled'") as editor:
+    with open_transaction(db, f"update {db.classes} set status = 'Cancelled'") as editor:
         assert db.run(AS_OF) == []
         editor.commit()
 
@@ -101,7 +110,7 @@ def test_a_class_changed_between_the_look_and_the_lock_is_not_activated(
 
     run = in_background(threads, caller, RUN)
     wait_until(lambda: waits_for(db, caller, "PgSleep"))
-    db.execute(f"update public.program_classes set {change} where id = {class_id}")
+    db.execute(f"update {db.classes} set {change} where id = {class_id}")
     gate.execute("select pg_advisory_unlock(1)")
 
     assert [row.class_id for row in run.result()] == [other]
@@ -115,12 +124,8 @@ def test_a_class_changed_between_the_look_and_the_lock_is_not_activated(
 
 def test_an_enrollment_that_is_not_committed_yet_makes_its_class_wait(db: Database) -> None:
     class_id, user = db.class_(), db.resident()
-    insert = (
-        "insert into public.program_class_enrollments (class_id, user_id, enrollment_status)"
-        f" values ({class_id}, {user}, 'Enrolled')"
-    )
 
-    with open_transaction(db, insert) as registrar:
+    with open_transaction(db, enroll(db, class_id, user)) as registrar:
         assert db.run(AS_OF) == []
         registrar.commit()
 
@@ -138,8 +143,7 @@ def test_an_enrollment_that_waited_for_the_run_is_backfilled_by_the_next_one(
         late = in_background(
             threads,
             registrar,
-            "insert into public.program_class_enrollments (class_id, user_id, enrollment_status)"
-            f" values ({class_id}, {user}, 'Enrolled') returning id",
+            enroll(db, class_id, user) + " returning id",
         )
         wait_until(lambda: waits_for(db, registrar, "Lock"))
         caller.commit()
@@ -198,7 +202,7 @@ def test_if_an_editor_and_the_job_cross_it_is_the_job_that_yields(
         run = in_background(threads, caller, RUN)
         wait_until(lambda: run.done() or waits_for(db, caller, "Lock"))
         # each now waits for the other, until the job gives up
-        editor.execute(f"update public.program_classes set status = 'Cancelled' where id = {class_id}")
+        editor.execute(f"update {db.classes} set status = 'Cancelled' where id = {class_id}")
         editor.commit()
 
     assert run.result() == []
@@ -254,7 +258,7 @@ def test_a_locked_table_makes_the_run_fail_within_the_lock_timeout_and_change_no
     class_id = db.class_()
 
     with (
-        open_transaction(db, "lock table public.program_classes in access exclusive mode"),
+        open_transaction(db, f"lock table {db.classes} in access exclusive mode"),
         pytest.raises(psycopg.errors.LockNotAvailable),
     ):
         db.run(AS_OF)
@@ -267,8 +271,8 @@ def test_a_caller_in_a_stricter_isolation_level_skips_what_changed_meanwhile(db:
     changed, free = db.class_(), db.class_()
     caller = db.connect(autocommit=False)
     caller.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-    caller.execute("select 1 from public.program_classes")
-    db.execute(f"update public.program_classes set capacity = 5 where id = {changed}")
+    caller.execute(f"select 1 from {db.classes}")
+    db.execute(f"update {db.classes} set capacity = 5 where id = {changed}")
 
     assert [row.class_id for row in caller.execute(RUN)] == [free]
     caller.commit()
