@@ -9,12 +9,16 @@ as $function$
 declare
   v_platform constant record := class_activation.platform();
 begin
-  return query execute format(
-    'select c.id, (select t.name::text from public.program_classes t where t.id = c.%I and %L)'
-      || ' from public.%I c where c.id = any ($1)',
-    v_platform.name_key, has_table_privilege('public.program_classes', 'select'), v_platform.label
-  )
-  using p_class_ids;
+  if has_table_privilege('public.program_classes', 'select') then
+    return query execute format(
+      'select c.id, (select t.name::text from public.program_classes t where t.id = c.%I)'
+        || ' from public.%I c where c.id = any ($1)',
+      v_platform.name_key, v_platform.label
+    )
+    using p_class_ids;
+  else
+    return query select i.id, null::text from unnest(p_class_ids) i (id);
+  end if;
 end;
 $function$;
 
