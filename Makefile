@@ -10,8 +10,8 @@ help:
 	@echo "make demo       the job on a sample platform, until pg_cron activates a class by itself"
 	@echo "make test       all tests (PYTEST='-k sessions' for some); SERVER=docker for PostgreSQL 17"
 	@echo "make lint       style of Python and shell"
-	@echo "make mornings   5 AM at seven facilities, ours and the platform's, on a clock that is moved (Docker)"
-	@echo "make bench      what the job costs, side by side with four other ways to do the same"
+	@echo "make mornings   5 AM at seven facilities, by this job and by the platform's worker, on a moved clock (Docker)"
+	@echo "make bench      what the job costs, side by side with five other ways to do the same"
 
 demo: $(READY)
 	@tools/with-postgres env $(PYTHON) tools/demo.py

@@ -28,9 +28,9 @@ def test_each_class_becomes_active_at_5_am_on_the_clock_of_its_facility(
     year: tuple[Container, Database, Database], day: date
 ) -> None:
     for morning in measure(*year, day):
-        assert timedelta(0) <= morning.ours < SOON, morning
-        # the table in the README would lie if the other clock were not really theirs
-        assert abs(morning.theirs) > timedelta(hours=3), morning
+        assert timedelta(0) <= morning.job < SOON, morning
+        # the table in the README would lie if the other clock were not really worker
+        assert abs(morning.worker) > timedelta(hours=3), morning
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from functools import cache
 from typing import Any
 
 import psycopg
-from chart import OURS, THEIRS, chart
+from chart import JOB, WORKER, chart
 from harness import BATCH_USER, COMMAND, OFF, PLATFORMS_DUE, US_ZONES, Database, deploy, wait_until
 from rich.console import Console
 from rich.progress import Progress
@@ -53,7 +53,7 @@ where class_id = any (%s) and enrollment_status = 'Enrolled' and enrolled_at is 
 """
 
 
-def ours(database: str) -> None:
+def job(database: str) -> None:
     """Call the job."""
     with psycopg.connect(dbname=database) as session:
         session.execute(COMMAND)
@@ -138,7 +138,7 @@ def loop(database: str) -> None:
 
 
 WAYS: dict[str, Callable[[str], None]] = {
-    "this job": ours,
+    "this job": job,
     "two bare updates": floor,
     "… and the change log": floor_with_change_log,
     "platform's worker": platform,
@@ -317,7 +317,7 @@ def draw(costs: dict[int, dict[str, list[Cost]]]) -> None:
     """Draw the ratios."""
     with chart("bench", 8, 3.2) as axes:
         ways = [name for name in WAYS if name != "two bare updates"]
-        colors = dict(zip(ways, (OURS, THEIRS, "#8250df", "#57606a"), strict=True))
+        colors = dict(zip(ways, (JOB, WORKER, "#8250df", "#57606a"), strict=True))
         for index, name in enumerate(ways):
             by_floor = [ratios(costs[size], name) for size in costs]
             middle = [statistics.median(rounds) for rounds in by_floor]

@@ -8,7 +8,7 @@ from harness import ROOT
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-OURS, THEIRS = "#1a7f37", "#bc4c00"
+JOB, WORKER = "#1a7f37", "#bc4c00"
 
 mpl.use("svg")
 mpl.rcParams.update(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone
 from zoneinfo import ZoneInfo
 
-from chart import OURS, THEIRS, chart
+from chart import JOB, WORKER, chart
 from container import Container, container
 from harness import PLATFORMS_DUE, US_ZONES, Database, deploy, wait_until
 from rich.console import Console
@@ -34,8 +34,8 @@ class Morning:
 
     day: date
     zone: str
-    ours: timedelta
-    theirs: timedelta
+    job: timedelta
+    worker: timedelta
 
 
 def five_am(day: date, zone: str) -> datetime:
@@ -45,26 +45,26 @@ def five_am(day: date, zone: str) -> datetime:
 
 def ticks(day: date) -> list[datetime]:
     """Return when a class of DAY may become Active, and the quarter of an hour before each of our ticks."""
-    ours = {five_am(day, zone) for zone in ZONES}
-    theirs = {five_am(day + timedelta(days=days), "UTC") for days in (0, 1)}
-    return sorted(ours | {tick - QUARTER for tick in ours} | theirs)
+    job = {five_am(day, zone) for zone in ZONES}
+    worker = {five_am(day + timedelta(days=days), "UTC") for days in (0, 1)}
+    return sorted(job | {tick - QUARTER for tick in job} | worker)
 
 
 def install(server: Container) -> tuple[Database, Database]:
-    """Return our database and the platform's, both with the same facilities, both with their job."""
-    ours = server.database()
-    ours.execute("create database theirs")
-    theirs = server.database("theirs")
-    for db in (ours, theirs):
+    """Return the database with this job and the one with the platform's, both with the same facilities."""
+    job = server.database()
+    job.execute("create database worker")
+    worker = server.database("worker")
+    for db in (job, worker):
         db.load_platform()
         for zone in ZONES:
             db.facility(zone)
-    deploy("upgrade", "head", database=ours.name, env=server.env)
-    ours.execute(
-        "select cron.schedule_in_database('theirs', '0 5 * * *', %s, 'theirs')",
+    deploy("upgrade", "head", database=job.name, env=server.env)
+    job.execute(
+        "select cron.schedule_in_database('worker', '0 5 * * *', %s, 'worker')",
         f"update public.program_classes set status = 'Active' where id in ({PLATFORMS_DUE})",
     )
-    return ours, theirs
+    return job, worker
 
 
 def let_tick(server: Container, db: Database, tick: datetime) -> None:
@@ -75,22 +75,22 @@ def let_tick(server: Container, db: Database, tick: datetime) -> None:
     wait_until(lambda: db.value(done, jobs, tick))
 
 
-def measure(server: Container, ours: Database, theirs: Database, day: date) -> Iterator[Morning]:
+def measure(server: Container, job: Database, worker: Database, day: date) -> Iterator[Morning]:
     """Let DAY go by and tell how late the classes became Active that start on it."""
     class_ids = {
-        zone: [db.class_(facility, day) for db in (ours, theirs)]
+        zone: [db.class_(facility, day) for db in (job, worker)]
         for facility, zone in enumerate(ZONES, start=1)
     }
     for tick in ticks(day):
-        let_tick(server, ours, tick)
+        let_tick(server, job, tick)
     active_at = (
         "select created_at from public.program_classes_history"
         " where parent_ref_id = %s and after_update ->> 'status' = 'Active'"
     )
-    for zone, (our_id, their_id) in class_ids.items():
+    for zone, (job_id, worker_id) in class_ids.items():
         five = five_am(day, zone)
         yield Morning(
-            day, zone, ours.value(active_at, our_id) - five, theirs.value(active_at, their_id) - five
+            day, zone, job.value(active_at, job_id) - five, worker.value(active_at, worker_id) - five
         )
 
 
@@ -99,11 +99,11 @@ def draw(mornings: list[Morning]) -> None:
     (day,) = {morning.day for morning in mornings}
     with chart("mornings", 8, 2.6) as axes:
         for row, morning in enumerate(reversed(mornings)):
-            hours = [5 + late / timedelta(hours=1) for late in (morning.ours, morning.theirs)]
+            hours = [5 + late / timedelta(hours=1) for late in (morning.job, morning.worker)]
             axes.plot(hours, [row, row], color="#d0d7de", linewidth=6, solid_capstyle="round", zorder=1)
-            axes.scatter(hours, [row, row], color=[OURS, THEIRS], s=60, zorder=2)
-        axes.scatter([], [], color=OURS, s=60, label="this job")
-        axes.scatter([], [], color=THEIRS, s=60, label="at 05:00 UTC, as the platform does it")
+            axes.scatter(hours, [row, row], color=[JOB, WORKER], s=60, zorder=2)
+        axes.scatter([], [], color=JOB, s=60, label="this job")
+        axes.scatter([], [], color=WORKER, s=60, label="at 05:00 UTC, as the platform does it")
         axes.set_yticks(range(len(mornings)), [morning.zone for morning in reversed(mornings)])
         axes.set_xticks(range(0, 25, 3), [f"{hour:02}:00" for hour in range(0, 25, 3)])
         axes.set_xlabel(f"local time on {day} at which a class that starts that day became Active")
@@ -115,9 +115,9 @@ def main() -> None:
     console = Console(width=120)
     first = five_am(min(DAYS), "UTC") - timedelta(days=1)
     with container(first) as server:
-        ours, theirs = install(server)
+        job, worker = install(server)
         days = track(DAYS, "Letting the days go by", console=console, transient=True)
-        mornings = [morning for day in days for morning in measure(server, ours, theirs, day)]
+        mornings = [morning for day in days for morning in measure(server, job, worker, day)]
 
     table = Table(
         box=None, title="How long after 5 AM local time a class became Active", title_justify="left"
@@ -125,13 +125,13 @@ def main() -> None:
     table.add_column("facility in")
     table.add_column("this job, at most", justify="right")
     for day in DAYS:
-        table.add_column(f"theirs {day:%b} {day.day}", justify="right")
+        table.add_column(f"worker {day:%b} {day.day}", justify="right")
     for zone in ZONES:
         late = [morning for morning in mornings if morning.zone == zone]
         table.add_row(
             zone,
-            f"{max(morning.ours for morning in late).total_seconds():.2f} s",
-            *[f"{morning.theirs / timedelta(minutes=1):+.0f} min" for morning in late],
+            f"{max(morning.job for morning in late).total_seconds():.2f} s",
+            *[f"{morning.worker / timedelta(minutes=1):+.0f} min" for morning in late],
         )
     console.print(table)
     draw([morning for morning in mornings if morning.day == min(DAYS) and morning.zone in US_ZONES])
