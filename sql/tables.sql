@@ -27,16 +27,18 @@ comment on column class_activation.activations.enrollments_backfilled is
   'enrollments that got their enrolled_at together with the class';
 comment on column class_activation.activations.reverted_by is 'the run of class_activation.revert that took it back';
 comment on column class_activation.activations.enrollment_ids is 'these enrollments';
-comment on column class_activation.activations.written_at is
-  'the latest updated_at of the class and these enrollments after the write: what is later was written since';
-comment on column class_activation.activations.written_by is 'the update_user_id of the class after the write';
+comment on column class_activation.activations.enrolled_at is
+  'as it stands in them after the write: by these three, revert knows what was written since';
+comment on column class_activation.activations.updated_at is 'as it stands in the class and in them after the write';
+comment on column class_activation.activations.update_user_id is 'as it stands in the class and in them after the write';
 
 comment on table class_activation.late_enrollments is
   'One row for each class in which a later run than the one that activated it backfilled enrollments.';
 comment on index class_activation.late_enrollments_class_id_idx is 'For revert.';
 comment on column class_activation.late_enrollments.enrollment_ids is 'the enrollments that got enrolled_at';
-comment on column class_activation.late_enrollments.written_at is
-  'their latest updated_at after the write: what is later was written since';
+comment on column class_activation.late_enrollments.enrolled_at is 'as it stands in them after the write';
+comment on column class_activation.late_enrollments.updated_at is 'as it stands in them after the write';
+comment on column class_activation.late_enrollments.update_user_id is 'as it stands in them after the write';
 
 comment on table class_activation.problems is
   'One row for each class that could not be activated or backfilled, gone as soon as it is, or is no longer due.';

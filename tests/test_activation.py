@@ -138,8 +138,9 @@ def test_a_run_and_its_activations_are_remembered(db: Database) -> None:
         "enrollments_backfilled": 1,
         "reverted_by": None,
         "enrollment_ids": [enrollment],
-        "written_at": now,
-        "written_by": BATCH_USER,
+        "enrolled_at": [INSTANT],
+        "updated_at": [now, now],
+        "update_user_id": [BATCH_USER, BATCH_USER],
     }
 
 

@@ -1,14 +1,18 @@
 """One bad class never stops the others."""
 
+from datetime import datetime, timezone
+
+import psycopg
 import pytest
 from harness import Database
 
 AS_OF = "2026-03-02 12:00Z"
+JOB = f"activate_scheduled_classes('{AS_OF}')"
 
 
 def reject(db: Database, table: str, class_id: int, sqlstate: str = "23514") -> None:
     """Let a trigger of the platform refuse every update of one class or of its enrollments."""
-    column = "id" if table == "program_classes" else "class_id"
+    table, column = (db.label, "id") if table == "classes" else ("program_class_enrollments", db.class_key)
     db.execute(
         f"""
         create or replace function public.reject() returns trigger language plpgsql as $$
@@ -29,7 +33,7 @@ def notices(db: Database) -> list[tuple[str | None, str | None]]:
     return received
 
 
-@pytest.mark.parametrize("table", ["program_classes", "program_class_enrollments"])
+@pytest.mark.parametrize("table", ["classes", "enrollments"])
 def test_a_class_that_cannot_be_updated_is_recorded_and_all_others_go_on(
     db: Database, table: str, notices: list[tuple[str | None, str | None]]
 ) -> None:
@@ -54,11 +58,11 @@ def test_a_class_that_cannot_be_updated_is_recorded_and_all_others_go_on(
 
 def test_a_check_that_is_deferred_until_commit_stops_no_other_class(db: Database) -> None:
     good, bad = db.class_(), db.class_()
-    reject(db, "program_classes", bad)
+    reject(db, "classes", bad)
     db.execute(
         f"""
-        drop trigger reject on public.program_classes;
-        create constraint trigger reject after update on public.program_classes
+        drop trigger reject on {db.classes};
+        create constraint trigger reject after update on {db.classes}
           initially deferred for each row when (old.id = {bad}) execute function public.reject();
         """
     )
@@ -71,7 +75,7 @@ def test_a_check_that_is_deferred_until_commit_stops_no_other_class(db: Database
 
 def test_a_problem_counts_its_attempts_and_is_gone_once_the_class_is_activated(db: Database) -> None:
     bad = db.class_()
-    reject(db, "program_classes", bad)
+    reject(db, "classes", bad)
     db.run(AS_OF)
     first = db.row("select * from class_activation.problems")
     db.run(AS_OF)
@@ -80,7 +84,7 @@ def test_a_problem_counts_its_attempts_and_is_gone_once_the_class_is_activated(d
     assert (second.attempts, second.first_seen_at) == (2, first.first_seen_at)
     assert second.last_seen_at > first.last_seen_at
 
-    db.execute("drop trigger reject on public.program_classes")
+    db.execute("drop trigger reject on {classes}")
     assert [row.class_id for row in db.run(AS_OF)] == [bad]
     assert db.rows("select * from class_activation.problems") == []
 
@@ -88,11 +92,11 @@ def test_a_problem_counts_its_attempts_and_is_gone_once_the_class_is_activated(d
 @pytest.mark.parametrize(
     "solution",
     [
-        "update public.program_classes set start_dt = '2026-04-01'",
-        "update public.program_classes set status = 'Cancelled'",
-        "update public.program_classes set deleted_at = now()",
+        "update {classes} set start_dt = '2026-04-01'",
+        "update {classes} set status = 'Cancelled'",
+        "update {classes} set deleted_at = now()",
         "update public.facilities set deleted_at = now()",
-        "delete from public.program_classes",
+        "delete from {classes}",
     ],
 )
 def test_a_problem_is_gone_once_the_class_is_no_longer_due(db: Database, solution: str) -> None:
@@ -149,14 +153,14 @@ def test_a_date_out_of_range_is_recorded_and_all_others_go_on(db: Database) -> N
     assert [row.class_id for row in db.run(AS_OF)] == [found]
     problem = db.row("select * from class_activation.problems")
     assert (problem.class_id, problem.sqlstate) == (impossible, "22008")
-    assert "correct program_classes.start_dt" in problem.message
+    assert f"correct {db.label}.start_dt" in problem.message
 
 
 def test_bad_classes_do_not_use_up_max_classes(db: Database) -> None:
     facility = db.facility()
     bad = db.class_(facility, "2026-02-01")
     good = db.class_(facility, "2026-02-02")
-    reject(db, "program_classes", bad)
+    reject(db, "classes", bad)
 
     assert [row.class_id for row in db.run(AS_OF, max_classes=1)] == [good]
 
@@ -166,7 +170,7 @@ def test_an_update_that_a_trigger_swallows_is_a_failure_and_no_half_activation(d
     enrollment = db.enrollment(class_id)
     db.execute(
         "create function public.swallow() returns trigger language plpgsql as 'begin return null; end';"
-        "create trigger swallow before update on public.program_classes"
+        "create trigger swallow before update on {classes}"
         " for each row execute function public.swallow()"
     )
 
@@ -181,7 +185,7 @@ def test_a_late_enrollment_that_cannot_be_updated_does_not_stop_the_others(db: D
     bad, good = db.class_(facility), db.class_(facility)
     db.run(AS_OF)
     refused, late = db.enrollment(bad), db.enrollment(good)
-    reject(db, "program_class_enrollments", bad)
+    reject(db, "enrollments", bad)
     waiting = db.class_(facility)
 
     assert [row.class_id for row in db.run(AS_OF)] == [waiting]
@@ -189,3 +193,272 @@ def test_a_late_enrollment_that_cannot_be_updated_does_not_stop_the_others(db: D
     assert db.enrolled_at(late) is not None
     assert db.enrolled_at(refused) is None
     assert db.value("select class_id from class_activation.problems") == bad
+
+
+def test_a_late_enrollment_that_was_refused_is_filled_when_it_is_mended_days_later(db: Database) -> None:
+    class_id = db.class_()
+    db.run(AS_OF)
+    late = db.enrollment(class_id)
+    reject(db, "enrollments", class_id)
+    db.run(AS_OF)
+    for table, column in (("activations", "activated_at"), ("runs", "started_at")):
+        db.execute(f"update class_activation.{table} set {column} = {column} - interval '60 days'")
+
+    db.run(AS_OF)
+    assert db.row("select class_id, attempts from class_activation.problems") == (class_id, 2)
+    assert db.value("select status from class_activation.health()") == "warning"
+
+    db.execute("drop trigger reject on public.program_class_enrollments")
+    db.run()
+    assert db.enrolled_at(late) is not None
+    assert db.rows("select * from class_activation.problems") == []
+    assert db.last_run().enrollments_backfilled == 1
+
+
+@pytest.mark.parametrize(
+    "solution",
+    [
+        "update public.program_class_enrollments set enrollment_status = 'Incomplete: Withdrawn'",
+        "update public.program_class_enrollments set deleted_at = now()",
+        "update public.program_class_enrollments set enrolled_at = now()",
+        "update {classes} set status = 'Completed'",
+        "delete from public.program_class_enrollments",
+    ],
+)
+def test_a_problem_of_a_late_enrollment_is_gone_once_it_waits_no_longer(db: Database, solution: str) -> None:
+    class_id = db.class_()
+    db.run(AS_OF)
+    db.enrollment(class_id)
+    reject(db, "enrollments", class_id)
+    db.run(AS_OF)
+    db.execute("update class_activation.activations set activated_at = activated_at - interval '60 days'")
+    assert db.value("select count(*) from class_activation.problems") == 1
+
+    db.execute("drop trigger reject on public.program_class_enrollments")
+    db.execute(solution)
+    db.run(AS_OF)
+
+    assert db.rows("select * from class_activation.problems") == []
+
+
+# what a trigger of the platform fails with, and that is its class's problem
+FAILURES = {
+    "P0004": "assert false, 'nothing is well';",
+    "P0001": "raise exception 'no';",
+    "22012": "perform 1 / 0;",
+    "42P01": "perform * from no_such_table;",
+    "54001": "raise exception 'too deep' using errcode = '54001';",
+    "25006": "raise exception 'read only' using errcode = '25006';",
+    "08006": "raise exception 'the other server is gone' using errcode = '08006';",
+    "AB123": "raise exception 'of the platform' using errcode = 'AB123';",
+    "02000": "raise exception 'a warning by its class' using errcode = '02000';",
+}
+
+
+@pytest.mark.parametrize("step", ["activate", "backfill"])
+def test_whatever_a_trigger_fails_with_is_the_problem_of_its_class_alone(db: Database, step: str) -> None:
+    facility = db.facility()
+    good, last = db.class_(facility), db.class_(facility)
+    bad = {db.class_(facility): sqlstate for sqlstate in FAILURES}
+    if step == "backfill":
+        db.run(AS_OF)
+    enrollments = {class_id: db.enrollment(class_id) for class_id in (good, *bad, last)}
+    for class_id, sqlstate in bad.items():
+        db.execute(
+            f"""
+            create function public.fail_{class_id}() returns trigger language plpgsql as
+              $$ begin {FAILURES[sqlstate]} return new; end $$;
+            create trigger fail_{class_id} before update on public.program_class_enrollments
+              for each row when (old.{db.class_key} = {class_id})
+              execute function public.fail_{class_id}();
+            """
+        )
+
+    activated = {row.class_id for row in db.run(AS_OF)}
+
+    assert activated == ({good, last} if step == "activate" else set())
+    assert {class_id for class_id, at in enrollments.items() if db.enrolled_at(at) is None} == bad.keys()
+    assert dict(db.rows("select class_id, sqlstate from class_activation.problems")) == bad
+
+
+@pytest.mark.parametrize("step", ["activate", "backfill"])
+def test_the_servers_own_distress_ends_the_run_with_its_own_error(db: Database, step: str) -> None:
+    """Out of resources, stopped by an operator, I/O errors, corrupted data: no class's fault."""
+    facility = db.facility()
+    good, bad = (db.class_(facility) for _ in range(2))
+    if step == "backfill":
+        db.run(AS_OF)
+    for class_id in (good, bad):
+        db.enrollment(class_id)
+    before = db.rows("select * from class_activation.runs")
+
+    for sqlstate in (
+        *("53000", "53100", "53200", "53400", "57000", "57014", "57P01", "57P02"),
+        *("58000", "58030", "58P01", "XX000", "XX001", "XX002"),
+    ):
+        reject(db, "enrollments", bad, sqlstate)
+        with pytest.raises(psycopg.Error, match="no update of this one") as error:
+            db.run(AS_OF)
+        db.execute("drop trigger reject on public.program_class_enrollments")
+
+        assert error.value.sqlstate == sqlstate
+        assert db.rows("select * from class_activation.problems") == []
+        assert db.rows("select * from class_activation.runs") == before
+        assert db.status(good) == ("Scheduled" if step == "activate" else "Active")
+
+    db.run(AS_OF)
+    assert db.last_run().enrollments_backfilled == 2
+
+
+# start dates that no timestamp can hold, and whether the class would be due by now
+IMPOSSIBLE = [
+    ("-infinity", True),
+    ("4714-11-24 BC", True),
+    ("4714-12-31 BC", True),
+    ("294276-01-01", False),
+    ("294277-01-01", False),
+    ("300000-01-01", False),
+    ("5874897-12-31", False),
+    ("infinity", False),
+]
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/Chicago", "Mars/Phobos"])
+def test_a_date_that_no_timestamp_holds_is_a_problem_and_all_others_are_answered(
+    db: Database, zone: str
+) -> None:
+    facility, place = db.facility("America/Denver"), db.facility(zone)
+    due, later = db.class_(facility, "2026-03-02"), db.class_(facility, "2999-01-02")
+    bad = {db.class_(place, start_dt): past for start_dt, past in IMPOSSIBLE}
+    wrong, sqlstate = ("timezone", "22023") if zone == "Mars/Phobos" else ("start_dt", "22008")
+    soon = datetime(2999, 1, 2, 12, tzinfo=timezone.utc)
+
+    shown = {
+        row.class_id: row
+        for row in db.rows("select class_id, due, due_at, problem from class_activation.preview(%s)", AS_OF)
+    }
+    assert {class_id for class_id, row in shown.items() if row.due} == {due}
+    assert all(shown[class_id].due_at is None and wrong in shown[class_id].problem for class_id in bad)
+    assert (shown[due].problem, shown[later].problem, shown[later].due_at) == (None, None, soon)
+    assert db.row("select overdue_classes, next_due_at from class_activation.health('05:00')") == (1, soon)
+    doctor = {row.check_name: row for row in db.rows("select * from class_activation.doctor()")}
+    assert doctor["overdue_classes"].detail.startswith("1 classes are due")
+
+    for attempt in (1, 2):
+        activated = [row.class_id for row in db.rows(f"select class_id from class_activation.{JOB}")]
+        assert activated == ([due] if attempt == 1 else [])
+        assert dict(db.rows("select class_id, sqlstate from class_activation.problems")) == {
+            class_id: sqlstate for class_id, past in bad.items() if past
+        }
+        assert db.last_run().classes_failed == sum(bad.values())
+    assert db.value("select next_due_at from class_activation.health()") == soon
+    assert db.value("select count(*) from class_activation.doctor()") == len(doctor)
+    # revert reads start dates too
+    assert db.rows("select class_id, outcome from class_activation.revert(1)") == [(due, "reverted")]
+
+    db.execute("update {classes} set start_dt = '2026-03-01' where id = any (%s)", list(bad))
+    db.execute("update public.facilities set timezone = 'America/Denver'")
+    assert {row.class_id for row in db.run(AS_OF)} == bad.keys()
+    assert db.rows("select * from class_activation.problems") == []
+
+
+@pytest.mark.parametrize("start_dt", ["4713-01-02 BC", "0044-03-15 BC", "0001-01-01", "1582-10-10"])
+def test_a_date_of_long_ago_is_due(db: Database, start_dt: str) -> None:
+    class_id = db.class_(db.facility("Pacific/Kiritimati"), start_dt)
+
+    assert db.value("select due from class_activation.preview()")
+    assert db.value("select overdue_classes from class_activation.health()") == 1
+    assert db.value(f"select class_id from class_activation.{JOB}") == class_id
+
+
+def test_the_next_morning_is_that_of_a_class_that_will_be_activated(db: Database) -> None:
+    """A class that waits for a correction is not what happens next, and does not hide what does."""
+    today = db.value("select (now() at time zone 'America/Chicago')::date")
+    db.class_(db.facility("Mars/Phobos"), f"{today.year + 1}-01-10")
+    db.class_(db.facility(deleted_at="2026-01-01"), f"{today.year + 1}-02-10")
+    db.class_(db.facility("America/Chicago"), f"{today.year + 1}-06-10")
+
+    assert db.value("select next_due_at from class_activation.health('05:00')") == datetime(
+        today.year + 1, 6, 10, 10, tzinfo=timezone.utc
+    )
+
+
+def test_a_class_whose_facility_has_no_zone_is_answered_by_every_function(db: Database) -> None:
+    db.execute("alter table public.facilities alter timezone drop not null")
+    lost, found = db.class_(db.facility(None)), db.class_()
+
+    shown = {row.class_id: row for row in db.rows("select * from class_activation.preview()")}
+    assert (shown[lost].due, shown[lost].due_at, shown[found].due) == (False, None, True)
+    assert "time zone is null" in shown[lost].problem
+    health = db.row("select * from class_activation.health()")
+    assert (health.overdue_classes, health.unknown_timezones) == (1, 1)
+    (doctor,) = db.rows("select * from class_activation.doctor() where check_name = 'timezones'")
+    assert "null at facility" in doctor.detail
+
+    assert [row.class_id for row in db.run()] == [found]
+    assert db.row("select class_id, sqlstate from class_activation.problems") == (lost, "22023")
+
+
+def test_a_backlog_under_a_statement_timeout_is_worked_off_in_several_calls(db: Database) -> None:
+    db.due_classes(1500)
+    db.execute(
+        """
+        create function public.take_time() returns trigger language plpgsql as
+          'begin perform pg_sleep(0.001); return new; end';
+        create trigger take_time before update on {classes} for each row execute function public.take_time();
+        """
+    )
+    session = db.connect()
+    session.execute("set statement_timeout = '1500ms'")
+    left, calls = "select count(*) from {classes} where status = 'Scheduled'", 0
+
+    while (waiting := db.value(left)) > 0:
+        session.execute(f"select class_activation.{JOB}")
+        calls += 1
+        assert db.value(left) < waiting
+    assert 1 < calls < 10
+
+
+def test_classes_that_failed_before_are_tried_a_few_at_a_time_and_all_come_through_once_mended(
+    db: Database,
+) -> None:
+    db.due_classes(300)
+    db.execute("alter table {classes} add constraint never check (status <> 'Active') not valid")
+    db.run(AS_OF)
+    tried = "select count(*) from class_activation.problems where attempts > 1"
+    assert db.value("select count(*) from class_activation.problems") == 300
+    new = db.class_(capacity=1)
+    db.execute("alter table {classes} drop constraint never")
+    db.execute(
+        "alter table {classes} add constraint never"
+        " check (status <> 'Active' or capacity is not null) not valid"
+    )
+
+    assert [row.class_id for row in db.run(AS_OF)] == [new]
+    assert db.value(tried) == 50
+    assert db.last_run().classes_failed == 300
+    for _ in range(5):
+        db.run(AS_OF)
+    # the longest untried first: each of them again before any a third time
+    assert db.value(tried) == 300
+
+    db.execute("alter table {classes} drop constraint never")
+    assert len(db.run(AS_OF)) == 300
+    assert db.rows("select * from class_activation.problems") == []
+
+
+@pytest.mark.parametrize("bad", [[0], [999], [500, 501], [1, 400, 1300]])
+def test_few_failing_classes_cost_few_attempts(db: Database, bad: list[int]) -> None:
+    db.due_classes(1400)
+    first = db.value("select min(id) from {classes}")
+    ids = ", ".join(str(first + position) for position in bad)
+    db.execute(
+        f"alter table {{classes}} add constraint never"
+        f" check (status <> 'Active' or id not in ({ids})) not valid"
+    )
+
+    assert len(db.run(AS_OF)) == 1400 - len(bad)
+
+    # a subtransaction that was undone has used up an id of the sequence of the history
+    wasted = db.value("select max(id) - count(*) from public.program_classes_history")
+    assert wasted < 2 * 1400 * len(bad)

@@ -134,7 +134,9 @@ def test_a_zone_of_which_all_servers_think_the_same_is_well(patient: Database, t
 
 
 def test_a_role_that_may_not_log_in_cannot_run_the_job(patient: Database, role: str) -> None:
-    patient.execute("select cron.unschedule(jobid) from cron.job where jobname = 'activate_scheduled_classes'")
+    patient.execute(
+        "select cron.unschedule(jobid) from cron.job where jobname = 'activate_scheduled_classes'"
+    )
     patient.execute(f"select cron.schedule_in_database({JOB}, current_database(), '{role}')")
     patient.execute(f"alter role {role} nologin")
 

@@ -143,7 +143,7 @@ class Model:
             class_.activated[run_id] = self.hour
             self.date(class_id, run_id, as_of)
         for class_id in late:
-            self.date(class_id, run_id, max(as_of, *(activated_at[other] for other in late)))
+            self.date(class_id, run_id, max(as_of, activated_at[class_id]))
             self.classes[class_id].backfilled.append(run_id)
         self.problems = [
             class_id
@@ -318,8 +318,9 @@ class Platform(RuleBasedStateMachine):
             set session_replication_role = replica;  -- nobody writes: no history
             update class_activation.activations
             set activated_at = activated_at - interval '{hours} hours',
-              written_at = written_at - interval '{hours} hours';
-            update class_activation.late_enrollments set written_at = written_at - interval '{hours} hours';
+              updated_at = array(select u - interval '{hours} hours' from unnest(updated_at) u);
+            update class_activation.late_enrollments
+            set updated_at = array(select u - interval '{hours} hours' from unnest(updated_at) u);
             update public.program_classes set updated_at = updated_at - interval '{hours} hours';
             update public.program_class_enrollments set updated_at = updated_at - interval '{hours} hours';
             set session_replication_role = origin;

@@ -25,7 +25,8 @@ def downgrade() -> None:
     op.execute("alter table class_activation.holds rename to held_back")
     op.execute(
         "alter table class_activation.activations"
-        " drop column enrollment_ids, drop column written_at, drop column written_by"
+        " drop column enrollment_ids, drop column enrolled_at, drop column updated_at,"
+        " drop column update_user_id"
     )
     op.execute("drop table class_activation.late_enrollments")
     op.execute("drop table class_activation.installed_objects")

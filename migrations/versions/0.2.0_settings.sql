@@ -17,9 +17,10 @@ create table class_activation.installed_objects (
 create table class_activation.late_enrollments (
   run_id bigint not null,
   class_id integer not null,
-  enrolled_at timestamptz not null,
   enrollment_ids integer[] not null,
-  written_at timestamptz not null,
+  enrolled_at timestamptz[] not null,
+  updated_at timestamptz[] not null,
+  update_user_id integer[] not null,
   primary key (run_id, class_id)
 );
 
@@ -27,8 +28,9 @@ create index late_enrollments_class_id_idx on class_activation.late_enrollments 
 
 alter table class_activation.activations
   add column enrollment_ids integer[],
-  add column written_at timestamptz,
-  add column written_by integer;
+  add column enrolled_at timestamptz[],
+  add column updated_at timestamptz[],
+  add column update_user_id integer[];
 
 alter table class_activation.held_back rename to holds;
 alter index class_activation.held_back_pkey rename to holds_pkey;
@@ -87,21 +89,24 @@ begin
   drop function if exists class_activation.revert(bigint, integer[]);
   drop function if exists class_activation.activate_batch(bigint, integer[], timestamptz, time, integer);
 
-  update class_activation.activations a set enrollment_ids = '{}', written_at = a.activated_at, written_by = v_author;
   execute format(
     $sql$
       update class_activation.activations a
       set enrollment_ids = array(
-        select e.id
-        from public.program_class_enrollments e
-        where e.%I = a.class_id
-          and (e.enrolled_at, e.updated_at, e.update_user_id) = (r.as_of, a.activated_at, a.written_by)
-      )
+          select e.id
+          from public.program_class_enrollments e
+          where e.%I = a.class_id
+            and (e.enrolled_at, e.updated_at, e.update_user_id) = (r.as_of, a.activated_at, $1)
+        ),
+        enrolled_at = array[r.as_of],
+        updated_at = array[a.activated_at],
+        update_user_id = array[$1]
       from class_activation.runs r
       where r.id = a.run_id
     $sql$,
     v_class_key
-  );
+  )
+  using v_author;
   execute format('update class_activation.holds h set start_dt = c.start_dt from %s c where c.id = h.class_id', v_classes);
 
   if v_comment like '%' || v_elsewhere then

@@ -20,8 +20,8 @@ declare
   v_class_ids integer[];
   v_facility_ids integer[];
   v_due_at timestamptz[];
-  v_enrollment_ids text[];  -- of each class, an array of integer as text
-  v_pending bigint;
+  v_pending integer[];
+  v_updated bigint := 0::bigint;
   v_logged bigint;
 begin
   select
@@ -40,32 +40,37 @@ begin
     return;
   end if;
 
-  select array_agg(coalesce(e.enrollment_ids, '{}')::text order by d.position), coalesce(sum(cardinality(e.enrollment_ids)), 0)
-  into v_enrollment_ids, v_pending
-  from unnest(v_class_ids) with ordinality d (class_id, position)
-  left join class_activation.pending_enrollments(v_class_ids) e on e.class_id = d.class_id;
-
-  -- in the order in which the application writes
+  -- in the order in which the application writes; what the platform's triggers have dated then is not pending
   perform class_activation.write_status(v_class_ids, 'Scheduled', 'Active', p_author);
-  if v_pending > 0 then
-    backfilled := class_activation.write_enrolled_at(v_class_ids, p_as_of, p_author);
+  v_pending := array(
+    select i.id
+    from class_activation.pending_enrollments(v_class_ids) e
+    cross join unnest(e.enrollment_ids) i (id)
+  );
+  if v_pending <> '{}' then
+    v_updated := class_activation.write_enrolled_at(v_class_ids, p_as_of, p_author);
   end if;
   perform class_activation.fire_deferred_triggers();
 
-  insert into class_activation.activations
-    (run_id, class_id, facility_id, due_at, activated_at, enrollments_backfilled, enrollment_ids, written_at, written_by)
-  select p_run_id, d.class_id, d.facility_id, d.due_at, now(), cardinality(d.enrollment_ids::integer[]),
-    d.enrollment_ids::integer[], w.updated_at, w.update_user_id
-  from unnest(v_class_ids, v_facility_ids, v_due_at, v_enrollment_ids) d (class_id, facility_id, due_at, enrollment_ids)
-  join class_activation.written_rows(v_class_ids, p_author) w on w.class_id = d.class_id and w.pending = 0;
-  get diagnostics v_logged = row_count;
+  with logged as (
+    insert into class_activation.activations (
+      run_id, class_id, facility_id, due_at, activated_at, enrollments_backfilled,
+      enrollment_ids, enrolled_at, updated_at, update_user_id
+    )
+    select p_run_id, d.class_id, d.facility_id, d.due_at, now(), cardinality(w.enrollment_ids),
+      w.enrollment_ids, w.enrolled_at, w.updated_at, w.update_user_id
+    from unnest(v_class_ids, v_facility_ids, v_due_at) d (class_id, facility_id, due_at)
+    join class_activation.written_rows(v_class_ids, v_pending) w on w.class_id = d.class_id and w.pending = 0
+    returning activations.enrollments_backfilled
+  )
+  select count(*), coalesce(sum(l.enrollments_backfilled), 0)::bigint into v_logged, backfilled from logged l;
 
   if v_logged <> activated then
     raise exception using
       errcode = '55000',
       message = 'the update left the class as it was, or one of its enrollments without enrolled_at',
       hint = 'Look for a before trigger, a rule or a row security policy on the platform''s classes and enrollments.';
-  elsif backfilled <> v_pending then
+  elsif backfilled > v_updated then
     raise exception using
       errcode = '40001',
       message = 'an enrollment was changed by another session meanwhile',

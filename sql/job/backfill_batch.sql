@@ -14,41 +14,53 @@ set jit = off
 as $function$
 declare
   v_locked constant integer[] := class_activation.lock_classes(p_class_ids, 'Active');
-  -- never before the class was activated
-  v_enrolled_at constant timestamptz := greatest(p_as_of, (
-    select max(a.activated_at)
-    from class_activation.activations a
-    where a.class_id = any (v_locked)
-      and a.reverted_by is null
-  ));
   v_class_ids integer[];
-  v_enrollment_ids text[];  -- of each class, an array of integer as text
-  v_pending bigint;
+  v_pending integer[];
+  v_group record;
+  v_updated bigint := 0::bigint;
   v_logged bigint;
 begin
   activated := 0;
   skipped := cardinality(p_class_ids) - cardinality(v_locked);
 
-  select coalesce(array_agg(e.class_id), '{}'), array_agg(e.enrollment_ids::text), coalesce(sum(cardinality(e.enrollment_ids)), 0)
-  into v_class_ids, v_enrollment_ids, v_pending
+  select coalesce(array_agg(distinct e.class_id), '{}'), coalesce(array_agg(i.id), '{}')
+  into v_class_ids, v_pending
   from class_activation.pending_enrollments(v_locked) e
-  join class_activation.live_classes('Active', v_locked) c on c.class_id = e.class_id;
+  join class_activation.live_classes('Active', v_locked) c on c.class_id = e.class_id
+  cross join unnest(e.enrollment_ids) i (id);
 
-  backfilled := class_activation.write_enrolled_at(v_class_ids, v_enrolled_at, p_author);
+  for v_group in
+    -- never before the class was activated
+    select a.enrolled_at, array_agg(a.class_id) as class_ids
+    from (
+      select b.class_id, greatest(p_as_of, max(b.activated_at)) as enrolled_at
+      from class_activation.activations b
+      where b.class_id = any (v_class_ids)
+        and b.reverted_by is null
+      group by b.class_id
+    ) a
+    group by a.enrolled_at
+  loop
+    v_updated := v_updated + class_activation.write_enrolled_at(v_group.class_ids, v_group.enrolled_at, p_author);
+  end loop;
   perform class_activation.fire_deferred_triggers();
 
-  insert into class_activation.late_enrollments (run_id, class_id, enrolled_at, enrollment_ids, written_at)
-  select p_run_id, w.class_id, v_enrolled_at, e.enrollment_ids::integer[], w.updated_at
-  from unnest(v_class_ids, v_enrollment_ids) e (class_id, enrollment_ids)
-  join class_activation.written_rows(v_class_ids, p_author) w on w.class_id = e.class_id and w.pending = 0;
-  get diagnostics v_logged = row_count;
+  with logged as (
+    insert into class_activation.late_enrollments
+      (run_id, class_id, enrollment_ids, enrolled_at, updated_at, update_user_id)
+    select p_run_id, w.class_id, w.enrollment_ids, w.enrolled_at, w.updated_at, w.update_user_id
+    from class_activation.written_rows(v_class_ids, v_pending) w
+    where w.pending = 0
+    returning cardinality(late_enrollments.enrollment_ids) as enrollments
+  )
+  select count(*), coalesce(sum(l.enrollments), 0)::bigint into v_logged, backfilled from logged l;
 
   if v_logged <> cardinality(v_class_ids) then
     raise exception using
       errcode = '55000',
       message = 'the update left an enrollment without enrolled_at',
       hint = 'Look for a before trigger, a rule or a row security policy on the platform''s enrollments.';
-  elsif backfilled <> v_pending then
+  elsif backfilled > v_updated then
     raise exception using
       errcode = '40001',
       message = 'an enrollment was changed by another session meanwhile',

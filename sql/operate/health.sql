@@ -26,6 +26,7 @@ as $function$
 declare
   v_now constant timestamptz := now();
   v_not_before constant time := coalesce(p_not_before, (select s.not_before from class_activation.settings s));
+  v_timezones text[];
 begin
   if p_grace is null then
     raise exception using
@@ -45,17 +46,20 @@ begin
 
   select count(*) into problem_classes from class_activation.problems p;
 
-  select count(*) into unknown_timezones
-  from class_activation.facility_zones() z
-  where class_activation.zone_problem(z.timezone) is not null;
+  select count(*) filter (where z.problem is not null), array_agg(z.timezone) filter (where z.problem is null)
+  into unknown_timezones, v_timezones
+  from (
+    select f.timezone, class_activation.zone_problem(f.timezone) as problem from class_activation.facility_zones() f
+  ) z;
 
   -- with the first start date after tomorrow, and the day after it: zones are a day apart
   select min(s.due_at)
   into next_due_at
   from class_activation.plan(v_now, v_not_before, null, least(
-    coalesce(class_activation.next_start_date(v_now::date + 1), v_now::date), date '294275-12-31'
+    coalesce(class_activation.next_start_date(v_now::date + 1, v_timezones), v_now::date), date '294275-12-31'
   ) + 1) s
-  where s.due_at > v_now;
+  where s.due_at > v_now
+    and s.problem is null;
 
   select count(*) into classes_activated_24h
   from class_activation.activations a

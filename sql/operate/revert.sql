@@ -49,39 +49,39 @@ begin
     select c.class_id
     from class_activation.live_classes('Active', v_locked) c
     join class_activation.activations a on a.run_id = p_run_id and a.class_id = c.class_id
-    where c.updated_at <= a.written_at
-      and c.update_user_id = a.written_by
+    where array_position(a.updated_at, c.updated_at) > 0
+      and array_position(a.update_user_id, c.update_user_id) > 0
   );
 
   -- the enrollments that this run dated, and later runs as late ones, and that were not written since
   with given as materialized (
-    select a.class_id, v_reverted.as_of as enrolled_at, a.enrollment_ids, a.written_at, a.written_by
+    select a.class_id, a.enrollment_ids, a.enrolled_at, a.updated_at, a.update_user_id
     from class_activation.activations a
     where a.run_id = p_run_id
       and a.class_id = any (v_unchanged)
     union all
-    select a.class_id, l.enrolled_at, l.enrollment_ids, l.written_at, a.written_by
+    select a.class_id, l.enrollment_ids, l.enrolled_at, l.updated_at, l.update_user_id
     from class_activation.activations a
     join class_activation.late_enrollments l on l.class_id = a.class_id and l.run_id > a.run_id
     where a.run_id = p_run_id
       and a.class_id = any (v_unchanged)
   ), own as materialized (
-    select e.class_id, e.enrollment_id, e.enrolled_at, e.updated_at
+    select e.*
     from given g
     cross join unnest(g.enrollment_ids) i (id)
     join class_activation.dated_enrollments(
       array(select j.id from given h cross join unnest(h.enrollment_ids) j (id)), false
     ) e on e.enrollment_id = i.id
     where e.class_id = g.class_id
-      and e.enrolled_at = g.enrolled_at
-      and e.updated_at <= g.written_at
-      and e.update_user_id = g.written_by
+      and array_position(g.enrolled_at, e.enrolled_at) > 0
+      and array_position(g.updated_at, e.updated_at) > 0
+      and array_position(g.update_user_id, e.update_user_id) > 0
   ), locked as materialized (
     select e.* from class_activation.dated_enrollments(array(select o.enrollment_id from own o), true) e
   )
   select
-    coalesce(array_agg(o.enrollment_id) filter (where (l.enrolled_at, l.updated_at) = (o.enrolled_at, o.updated_at)), '{}'),
-    coalesce(array_agg(o.class_id) filter (where (l.enrolled_at, l.updated_at) = (o.enrolled_at, o.updated_at)), '{}'),
+    coalesce(array_agg(o.enrollment_id) filter (where l = o), '{}'),
+    coalesce(array_agg(o.class_id) filter (where l = o), '{}'),
     coalesce(array_agg(distinct o.class_id) filter (where l.enrollment_id is null), '{}')
   into v_enrollment_ids, v_enrollment_classes, v_half_locked
   from own o

@@ -22,7 +22,7 @@ begin
         and not exists (
           select
           from public.program_classes_history x
-          where x.id > h.history_id
+          where (x.id > h.history_id or x.created_at > h.since)
             and x.table_name = %1$L
             and x.parent_ref_id = h.class_id
             and (x.before_update ->> 'status', x.before_update ->> 'start_dt')

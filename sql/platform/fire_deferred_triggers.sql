@@ -1,5 +1,6 @@
--- Deferred triggers would otherwise run at commit, as the caller, and one class would stop all others. Only those
--- of the platform: naming all would run what a caller has deferred on a table of its own with the owner's rights.
+-- Deferred triggers would otherwise run at commit, as the caller, and one class would stop all others. Only those of
+-- tables of the owner, of superusers and of the platform: naming all would run what a caller has deferred on a table
+-- of its own with the owner's rights. A name is that of every constraint with it in its schema.
 create or replace function class_activation.fire_deferred_triggers()
 returns void
 language plpgsql
@@ -10,20 +11,25 @@ declare
   v_deferrable text;
   v_deferred text;
 begin
-  select string_agg(c.name, ', '), string_agg(c.name, ', ') filter (where c.condeferred)
+  select string_agg(c.name, ', '), string_agg(c.name, ', ') filter (where c.deferred and c.all_deferrable)
   into v_deferrable, v_deferred
   from (
-    select format('%I.%I', n.nspname, c.conname) as name, bool_or(c.condeferred) as condeferred
+    select format('%I.%I', n.nspname, c.conname) as name, bool_or(c.condeferred) as deferred,
+      bool_and(c.condeferrable) as all_deferrable
     from pg_constraint c
     join pg_class r on r.oid = c.conrelid
+    join pg_roles o on o.oid = r.relowner
     join pg_namespace n on n.oid = c.connamespace
-    where c.condeferrable
-      and r.relpersistence = 'p'
-      and (
-        r.relowner = current_user::regrole
+    where (c.conname, c.connamespace) in (select d.conname, d.connamespace from pg_constraint d where d.condeferrable)
+    group by n.nspname, c.conname
+    having bool_and(
+      not c.condeferrable
+      or r.relpersistence = 'p' and (
+        o.rolsuper
+        or o.rolname = current_user
         or r.oid in (to_regclass('public.' || (class_activation.platform()).label), to_regclass('public.program_class_enrollments'))
       )
-    group by n.nspname, c.conname
+    )
   ) c;
 
   if v_deferrable is not null then

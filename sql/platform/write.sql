@@ -30,7 +30,7 @@ begin
     return 0::bigint;
   end if;
   perform set_config('search_path', concat_ws(', ',
-    nullif(regexp_replace(v_search_path, '(^|,\s*)"?pg_temp"?\s*(?=,|$)', '', 'g'), ''), 'pg_temp'), true);
+    nullif(ltrim(regexp_replace(v_search_path, '(^|,)\s*"?pg_temp"?\s*(?=,|$)', '', 'gi'), ', '), ''), 'pg_temp'), true);
   execute p_statement using p_ids, p_author, p_enrolled_at;
   get diagnostics v_rows = row_count;
   return v_rows;
