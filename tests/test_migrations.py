@@ -420,7 +420,9 @@ def test_the_url_comes_from_x_then_database_url_then_pg_variables(
     platform: Database, role: str, server: Database, password: str
 ) -> None:
     server.execute(
-        psycopg.sql.SQL("alter role {} password {}").format(psycopg.sql.Identifier(role), password)
+        psycopg.sql.SQL("alter role {} password {}")
+        .format(psycopg.sql.Identifier(role), password)
+        .as_string(None)
     )
     good, bad = url(platform.name, user=role, password=password), "postgresql://nobody@localhost:1/nowhere"
 
