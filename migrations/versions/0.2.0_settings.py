@@ -18,6 +18,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    # in the order in which calls reach them, so that none of these meets a deadlock
+    op.execute("lock table class_activation.settings, class_activation.runs in access exclusive mode")
     schedule.remove()
     run("deploy/remove_functions")
     op.execute("alter table class_activation.holds drop column start_dt, drop column status")

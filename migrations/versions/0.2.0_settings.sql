@@ -1,3 +1,6 @@
+-- What a run writes first, so that none meets a deadlock with what follows.
+lock table class_activation.runs in access exclusive mode;
+
 -- One row: how the job is scheduled.
 create table class_activation.settings (
   only_row boolean primary key default true check (only_row),
