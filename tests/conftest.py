@@ -30,7 +30,6 @@ ON_BOTH_SHAPES = {
     "test_activation",
     "test_bad_classes",
     "test_operation",
-    "test_platform_code",
     "test_rights",
     "test_rule",
     "test_sessions",
