@@ -316,7 +316,7 @@ def idle_table(seconds: dict[int, list[float]]) -> Table:
 def draw(costs: dict[int, dict[str, list[Cost]]]) -> None:
     """Draw the ratios."""
     with chart("bench", 8, 3.2) as axes:
-        ways = [name for name in WAYS if name != "two bare updates"]
+        ways = [name for name, way in WAYS.items() if way not in (floor, floor_with_change_log)]
         colors = dict(zip(ways, (JOB, WORKER, "#8250df", "#57606a"), strict=True))
         for index, name in enumerate(ways):
             by_floor = [ratios(costs[size], name) for size in costs]
