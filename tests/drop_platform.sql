@@ -1,5 +1,4 @@
--- Undoes platform.sql, in the shape of platform_cohorts.sql too, and what a failed test may have left of
--- ours.
+-- Undoes platform.sql in either shape, and what a failed test may have left of class activation.
 drop schema if exists class_activation cascade;
 drop function if exists
   public.activate_scheduled_classes(timestamptz, time, integer),

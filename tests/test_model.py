@@ -86,7 +86,7 @@ class Model:
         """The classes that are due, earliest first, and those of which nobody can tell.
 
         A Scheduled class is due when the clock on its facility's wall shows not_before on its start date
-        or later, unless it was on hold. Where the zone is unknown, nobody can tell once it may be due.
+        or later, unless it was on hold. Where the zone is unknown, that cannot be told once it may be due.
         """
         due: dict[int, datetime] = {}
         unknown: set[int] = set()

@@ -803,7 +803,7 @@ def test_health_answers_where_its_owner_may_not_read_cron_job(
     cron.execute(revoked.format(role=role))
     try:
         assert owner.execute(question).fetchall() == [("ok", None)]
-        # and whoever asks
+        # and of every caller
         assert cron.rows(question) == [("ok", None)]
     finally:
         cron.execute("grant select on cron.job to public")

@@ -1,6 +1,6 @@
 -- The platform's triggers, rules and constraints run inside the statement, so they meet what they meet when the
 -- application writes: the search path of a new session of this role in this database, temporary objects last,
--- and policies in force. The statement itself names its schemas and operators, since that path is not ours.
+-- and policies in force. The statement itself names its schemas and operators, since that path is the platform's.
 create or replace function class_activation.write(
   p_statement text,
   p_ids integer[] default null,
