@@ -560,9 +560,10 @@ def test_unqualified_names_work_as_when_the_application_writes(db: Database, cod
         create function public.pass() returns trigger language plpgsql as 'begin return new; end';
         """
     )
+    # before the rows: from PostgreSQL 17 on, an index on an expression is built with a path of its own
+    db.execute(code)
     class_id = db.class_()
     enrollment = db.enrollment(class_id)
-    db.execute(code)
 
     assert [row.class_id for row in db.run(AS_OF)] == [class_id]
 
