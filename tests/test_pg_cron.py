@@ -56,7 +56,7 @@ def test_plpgsql_check_finds_nothing_in_any_function(cron: Database) -> None:
     cron.execute("create extension if not exists plpgsql_check")
 
     findings = cron.rows(
-        """
+        r"""
         select p.oid::regprocedure::text, c
         from pg_proc p
         cross join lateral plpgsql_check_function(p.oid, fatal_errors => false, all_warnings => true) c
@@ -64,6 +64,8 @@ def test_plpgsql_check_finds_nothing_in_any_function(cron: Database) -> None:
           -- what it says of dynamic statements, which sql/platform formats with %I and %L
           and c ~ '^(error|warning|performance|security|compatibility)'
           and c !~ 'cannot determine a result of dynamic SQL'
+          -- newer versions take the array of doctor's parts for the name of one
+          and c !~ 'class_activation\.\{doctor_'
           and c !~ 'OUT variable ".*" is maybe unmodified'
           and c !~ 'marked as VOLATILE, should be STABLE'
           and not (c ~ 'not sanitized' and p.proname in ('write', 'fire_deferred_triggers', 'lock_classes'))
