@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 import psycopg
 from alembic import context
 
-from migrations.sql_files import SQL, execute, functions, read, run, signatures
+from migrations.sql_files import SQL, execute, functions, gexec, run, signatures
 
 # everything of an object that a deployment sets
 STATE = """
@@ -112,8 +112,5 @@ def rebuild_index(connection: psycopg.Connection) -> None:
     ).fetchone()
     if not installed or valid:
         return
-    for query in read("versions/0002_index").split("\\gexec\n"):
-        if query.strip():
-            for (statement,) in connection.execute(query).fetchall():
-                connection.execute(statement)
+    gexec("versions/0002_index", connection)
     log.info("Rebuilt index public.class_activation_due_idx")

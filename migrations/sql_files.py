@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import psycopg
 from alembic import context
 
 MIGRATIONS = Path(__file__).parent
@@ -51,12 +52,12 @@ def run(name: str, **values: str) -> None:
     execute(read(name, **values))
 
 
-def gexec(name: str) -> None:
-    r"""Execute what the queries of migrations/NAME.sql return, as psql's \gexec does."""
+def gexec(name: str, connection: psycopg.Connection | None = None) -> None:
+    r"""Execute what the queries of migrations/NAME.sql return, as psql does; on CONNECTION, if given."""
     if context.is_offline_mode():
         run(name)
         return
-    for query in read(name).split("\\gexec\n"):
-        if query.strip():
-            for (statement,) in context.get_bind().connection.driver_connection.execute(query).fetchall():
-                execute(statement)
+    connection = connection or context.get_bind().connection.driver_connection
+    for query in filter(str.strip, read(name).split("\\gexec\n")):
+        for (statement,) in connection.execute(query).fetchall():
+            connection.execute(statement)
