@@ -13,6 +13,14 @@ from sqlalchemy.exc import DBAPIError
 SESSION_SETTINGS = (
     # text is text, even if the database says SQL_ASCII
     "set client_encoding = 'UTF8'",
+    # for the platform's event triggers, see application_path()
+    """do $do$
+begin
+  perform pg_catalog.set_config('class_activation.search_path', pg_catalog.concat_ws(', ',
+    case when s.path operator(pg_catalog.~) 'pg_catalog' then 'pg_catalog' end, s.path, 'pg_temp'), false)
+  from (select pg_catalog.current_setting('search_path')) s (path);
+end;
+$do$""",
     # nothing planted in another schema is found by name
     "set search_path = pg_catalog, pg_temp",
     # a lock that a busy table does not yield is an error, not a queue for everybody else

@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 from migrations import repeatable, schedule
 from migrations.connections import SESSION_SETTINGS, connect, only_deployer, told_plainly
 from migrations.options import read_options
-from migrations.sql_files import execute, read, run, signatures
+from migrations.sql_files import APPLICATION_PATH, OWN_PATH, application_path, execute, read, run, signatures
 
 if context.config.config_file_name is not None:
     fileConfig(context.config.config_file_name, disable_existing_loggers=False)
@@ -33,20 +33,25 @@ configuration: dict[str, Any] = {
 
 @event.listens_for(Table, "before_create")
 def create_schema(_target: Table, _connection: Connection, **_kw: Any) -> None:
-    """Create the schema for the version table."""
+    """Create the schema for the version table, with the search path for both."""
+    execute(APPLICATION_PATH)
     run("deploy/schema")
 
 
-def preflight() -> str:
-    """Return the SQL that refuses to install where something is missing, and remembers what is there."""
+@event.listens_for(Table, "after_create")
+def close_path(_target: Table, _connection: Connection, **_kw: Any) -> None:
+    """Return to the search path of the session."""
+    execute(OWN_PATH)
+
+
+def preflight() -> None:
+    """Refuse to install where something is missing, and remember what is there."""
     prerequisites = repeatable.function("class_activation.prerequisites()")
-    return "\n".join(
-        [
-            prerequisites.replace("class_activation.prerequisites", "pg_temp.prerequisites"),
-            read("deploy/preflight", functions=signatures()),
-            read("deploy/before"),
-        ]
-    )
+    with application_path():
+        execute(prerequisites.replace("class_activation.prerequisites", "pg_temp.prerequisites"))
+        execute("create temporary table objects_before (oid oid);")
+    run("deploy/preflight", functions=signatures())
+    run("deploy/before")
 
 
 def run_offline() -> None:
@@ -60,7 +65,7 @@ def run_offline() -> None:
     for setting in SESSION_SETTINGS:
         context.execute(setting)
     if command == "upgrade":
-        execute(preflight())
+        preflight()
     with context.begin_transaction():
         context.run_migrations()
         if to_head:
@@ -79,7 +84,7 @@ def run_online() -> None:
         context.configure(connection=connection, **configuration)
         if command == "upgrade":
             with context.begin_transaction():
-                execute(preflight())
+                preflight()
         try:
             with context.begin_transaction():
                 context.run_migrations()

@@ -6,7 +6,16 @@ from contextlib import AbstractContextManager, nullcontext
 import psycopg
 from alembic import context
 
-from migrations.sql_files import SQL, execute, functions, gexec, run, signatures
+from migrations.sql_files import (
+    SQL,
+    application_path,
+    driver_connection,
+    execute,
+    functions,
+    gexec,
+    run,
+    signatures,
+)
 
 # everything of an object that a deployment sets
 STATE = """
@@ -41,7 +50,8 @@ from class_activation.settings s
 
 DROP = """
 insert into class_activation.installed_objects (name, acl)
-select 'function {signature}', p.proacl from pg_proc p where p.oid = '{signature}'::regprocedure
+select 'function {signature}', p.proacl from pg_catalog.pg_proc p
+where p.oid operator(pg_catalog.=) '{signature}'::pg_catalog.regprocedure
 on conflict (name) do update set acl = excluded.acl;
 drop function {signature};
 """
@@ -54,7 +64,7 @@ def apply() -> None:
     if context.is_offline_mode():
         execute_all()
         return
-    connection: psycopg.Connection = context.get_bind().connection.driver_connection
+    connection = driver_connection()
     with connection.transaction() as transaction:
         before = state(connection)
         execute_all()
@@ -66,15 +76,16 @@ def apply() -> None:
 
 def execute_all() -> None:
     """Execute the files of sql/, and what belongs to their functions beside their definition."""
-    for signature, text in functions().items():
-        try:
-            with savepoint():
+    with application_path():
+        for signature, text in functions().items():
+            try:
+                with savepoint():
+                    execute(text)
+            except psycopg.errors.InvalidFunctionDefinition:
+                # edited by hand so that it returns something else: deploy/finish grants its rights again
+                execute(DROP.format(signature=signature))
                 execute(text)
-        except psycopg.errors.InvalidFunctionDefinition:
-            # edited by hand so that it returns something else: deploy/finish grants its rights again
-            execute(DROP.format(signature=signature))
-            execute(text)
-    execute((SQL / "tables.sql").read_text(encoding="utf-8"))
+        execute((SQL / "tables.sql").read_text(encoding="utf-8"))
     run("deploy/finish", functions=signatures())
 
 
@@ -87,7 +98,7 @@ def savepoint() -> AbstractContextManager:
     """Return a savepoint; a script has none."""
     if context.is_offline_mode():
         return nullcontext()
-    return context.get_bind().connection.driver_connection.transaction()
+    return driver_connection().transaction()
 
 
 def state(connection: psycopg.Connection) -> set[tuple[str, str]]:

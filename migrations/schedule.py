@@ -9,7 +9,7 @@ from psycopg.rows import dict_row
 
 from migrations.connections import connect
 from migrations.options import OFF, read_options
-from migrations.sql_files import execute, run
+from migrations.sql_files import application_path, driver_connection, execute, run
 
 JOB_FUNCTIONS = ("class_activation.activate_scheduled_classes", "class_activation.housekeeping")
 
@@ -92,7 +92,8 @@ def schedule_elsewhere(cron_url: str, schedule: str | None) -> None:
         (definition,) = platform.execute(
             "select pg_get_functiondef('class_activation.schedule_job'::regproc)"
         ).fetchone()
-        cron.execute(definition.replace("class_activation.", "pg_temp.", 1))
+        with application_path(cron):
+            cron.execute(definition.replace("class_activation.", "pg_temp.", 1))
         for job in jobs(platform):
             cron.execute(SCHEDULE, job)
 
@@ -111,11 +112,6 @@ def require_execute(platform: psycopg.Connection, role: str, database: str) -> N
             f"role {role} may not run the job: let the owner of the platform's tables run "
             f"in database {database} grant execute on function {', '.join(missing)} to {role};"
         )
-
-
-def driver_connection() -> psycopg.Connection:
-    """Return the connection to the platform's database."""
-    return context.get_bind().connection.driver_connection
 
 
 def jobs(platform: psycopg.Connection) -> list[dict[str, str]]:

@@ -1,6 +1,8 @@
 """Runs SQL files, online and in --sql scripts, exactly as they are written."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -8,6 +10,14 @@ from alembic import context
 
 MIGRATIONS = Path(__file__).parent
 SQL = MIGRATIONS.parent / "sql"
+
+# as in connections.SESSION_SETTINGS: what this session found, and what it set
+APPLICATION_PATH = """do $do$
+begin
+  perform set_config('search_path', current_setting('class_activation.search_path'), false);
+end;
+$do$;"""
+OWN_PATH = "set search_path = pg_catalog, pg_temp;"
 
 
 def read(name: str, **values: str) -> str:
@@ -38,13 +48,18 @@ def signatures() -> str:
     return ", ".join(f"'{name}'" for name in functions())
 
 
-def execute(text: str) -> None:
-    """Execute SQL in the current migration, or write it into the script."""
+def execute(text: str, connection: psycopg.Connection | None = None) -> None:
+    """Execute SQL in the current migration, or write it into the script; on CONNECTION, if given."""
     if context.is_offline_mode():
         context.get_context().impl.static_output(text.rstrip() + "\n")
     else:
         # not through SQLAlchemy, in which a colon is a parameter and a percent sign a format
-        context.get_bind().connection.driver_connection.execute(text)
+        (connection or driver_connection()).execute(text)
+
+
+def driver_connection() -> psycopg.Connection:
+    """Return the connection to the platform's database."""
+    return context.get_bind().connection.driver_connection
 
 
 def run(name: str, **values: str) -> None:
@@ -52,12 +67,24 @@ def run(name: str, **values: str) -> None:
     execute(read(name, **values))
 
 
+@contextmanager
+def application_path(connection: psycopg.Connection | None = None) -> Iterator[None]:
+    """Let the platform's event triggers meet the search path that they meet when its own migrations run.
+
+    Only for DDL that names its schemas: a query could meet what somebody has planted.
+    """
+    execute(APPLICATION_PATH, connection)
+    yield
+    execute(OWN_PATH, connection)
+
+
 def gexec(name: str, connection: psycopg.Connection | None = None) -> None:
     r"""Execute what the queries of migrations/NAME.sql return, as psql does; on CONNECTION, if given."""
-    if context.is_offline_mode():
-        run(name)
-        return
-    connection = connection or context.get_bind().connection.driver_connection
-    for query in filter(str.strip, read(name).split("\\gexec\n")):
-        for (statement,) in connection.execute(query).fetchall():
-            connection.execute(statement)
+    with application_path(connection):
+        if context.is_offline_mode():
+            run(name)
+            return
+        connection = connection or driver_connection()
+        for query in filter(str.strip, read(name).split("\\gexec\n")):
+            for (statement,) in connection.execute(query).fetchall():
+                connection.execute(statement)

@@ -7,8 +7,11 @@ begin
     if exists (select from class_activation.alembic_version) then
       return;
     end if;
+    perform set_config('search_path', current_setting('class_activation.search_path'), true);
     drop table class_activation.alembic_version;
   end if;
+  perform set_config('search_path', current_setting('class_activation.search_path'), true);
   drop schema if exists class_activation;
+  set local search_path = pg_catalog, pg_temp;
 end;
 $do$;

@@ -31,7 +31,9 @@ begin
     ) o
     where o.owner <> v_owner
   ) loop
+    perform set_config('search_path', current_setting('class_activation.search_path'), true);
     execute v_statement;
+    set local search_path = pg_catalog, pg_temp;
   end loop;
 
   foreach v_statement in array array(
@@ -57,7 +59,9 @@ begin
         or o.oid not in (select b.oid from pg_temp.objects_before b) and not (a.grantee = 0 and o.name ~ '^schema')
       )
   ) loop
+    perform set_config('search_path', current_setting('class_activation.search_path'), true);
     execute v_statement;
+    set local search_path = pg_catalog, pg_temp;
   end loop;
 
   foreach v_statement in array array(
@@ -75,7 +79,9 @@ begin
     where p.oid not in (select b.oid from pg_temp.objects_before b)
       and a.grantee <> p.proowner
   ) loop
+    perform set_config('search_path', current_setting('class_activation.search_path'), true);
     execute v_statement;
+    set local search_path = pg_catalog, pg_temp;
   end loop;
 
   insert into class_activation.settings default values on conflict do nothing;

@@ -3,7 +3,9 @@
 do $do$
 begin
   if not exists (select from pg_extension e where e.extname = 'pg_cron') then
+    perform set_config('search_path', current_setting('class_activation.search_path'), true);
     create extension pg_cron;
+    set local search_path = pg_catalog, pg_temp;
   end if;
 exception when others then
   raise exception using

@@ -18,7 +18,9 @@ begin
     where c.relnamespace = 'class_activation'::regnamespace
       or c.oid = to_regclass('public.class_activation_due_idx')
   ) loop
+    perform set_config('search_path', current_setting('class_activation.search_path'), true);
     execute v_statement;
+    set local search_path = pg_catalog, pg_temp;
   end loop;
 end;
 $do$;

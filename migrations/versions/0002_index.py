@@ -6,7 +6,7 @@ Revises: 0001
 
 from alembic import op
 
-from migrations.sql_files import gexec
+from migrations.sql_files import application_path, gexec
 
 revision = "0002"
 down_revision = "0001"
@@ -18,5 +18,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    with op.get_context().autocommit_block():
+    with op.get_context().autocommit_block(), application_path():
         op.execute("drop index concurrently if exists public.class_activation_due_idx")
