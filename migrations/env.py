@@ -10,13 +10,13 @@ from logging.config import fileConfig
 from typing import Any
 
 from alembic import context
-from sqlalchemy import Connection, Table, create_engine, event
+from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
-from migrations import repeatable, schedule
+from migrations import repeatable, schedule, version_table  # noqa: F401  (creates the schema)
 from migrations.connections import SESSION_SETTINGS, connect, only_deployer, told_plainly
 from migrations.options import read_options
-from migrations.sql_files import APPLICATION_PATH, OWN_PATH, application_path, execute, read, run, signatures
+from migrations.sql_files import application_path, execute, read, run, signatures
 
 if context.config.config_file_name is not None:
     fileConfig(context.config.config_file_name, disable_existing_loggers=False)
@@ -29,19 +29,6 @@ configuration: dict[str, Any] = {
     "target_metadata": None,
     "version_table_schema": "class_activation",
 }
-
-
-@event.listens_for(Table, "before_create")
-def create_schema(_target: Table, _connection: Connection, **_kw: Any) -> None:
-    """Create the schema for the version table, with the search path for both."""
-    execute(APPLICATION_PATH)
-    run("deploy/schema")
-
-
-@event.listens_for(Table, "after_create")
-def close_path(_target: Table, _connection: Connection, **_kw: Any) -> None:
-    """Return to the search path of the session."""
-    execute(OWN_PATH)
 
 
 def preflight() -> None:

@@ -2,10 +2,12 @@
 
 import os
 import uuid
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
-from harness import ROOT, Database, deploy
+from harness import ROOT, Database, deploy, wait_until
 from hypothesis import settings
 
 TEMPLATE = f"class_activation_template_{uuid.uuid4().hex[:8]}"
@@ -41,6 +43,33 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "shape" in metafunc.fixturenames:
         both = metafunc.module.__name__ in ON_BOTH_SHAPES
         metafunc.parametrize("shape", ["classes", "cohorts"] if both else ["classes"], scope="session")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the slow tests, and spread those that wait for each other, so that no process is idle."""
+    seen = Counter()
+
+    def position(item: pytest.Item) -> float:
+        if item.get_closest_marker("slow"):
+            return 0
+        alone = "pg_cron" in item.fixturenames
+        seen[alone] += 1
+        return seen[alone] / total[alone]
+
+    total = Counter("pg_cron" in item.fixturenames for item in items)
+    items.sort(key=position)
+
+
+@pytest.fixture
+def pg_cron(server: Database) -> Iterator[Database]:
+    """pg_cron's database, where no other process that shares it is at work."""
+    with closing(Database(server.name)) as keeper:
+        # it polls, because a waiting pg_advisory_lock() would hold up "create index concurrently"
+        wait_until(lambda: keeper.value("select pg_try_advisory_lock(hashtext('pg_cron'))"), timeout=600)
+        server.execute("create extension if not exists pg_cron")
+        # pg_cron's functions do not survive in a session that has seen another extension of that name
+        server.reconnect()
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -105,18 +134,16 @@ def db(server: Database, templates: dict[tuple[str, str], str], shape: str) -> I
 
 
 @pytest.fixture
-def cron(server: Database, role: str) -> Iterator[Database]:
+def cron(pg_cron: Database, role: str) -> Iterator[Database]:
     """The database that pg_cron lives in, with the extension and the platform's tables for a while."""
-    assert not server.value("select to_regclass('public.facilities') is not null"), (
+    assert not pg_cron.value("select to_regclass('public.facilities') is not null"), (
         "somebody's platform is there"
     )
-    server.execute("create extension if not exists pg_cron")
-    server.load_platform()
-    yield server
-    # pg_cron's functions do not survive in a session that has seen another extension of that name
-    server.connection = server.connect()
-    server.execute("select cron.unschedule(jobid) from cron.job where jobname ~ 'class'")
-    server.execute((ROOT / "tests/drop_platform.sql").read_text())
+    pg_cron.load_platform()
+    yield pg_cron
+    pg_cron.reconnect()
+    pg_cron.execute("select cron.unschedule(jobid) from cron.job where jobname ~ 'class'")
+    pg_cron.execute((ROOT / "tests/drop_platform.sql").read_text())
 
 
 @pytest.fixture(autouse=True)

@@ -1,16 +1,21 @@
 """What the tests and the demo have in common: a database with the platform in it, and Alembic."""
 
+import io
 import os
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import quote
 
 import psycopg
+from alembic.config import CommandLine, Config
 from psycopg.rows import namedtuple_row
 
 ROOT = Path(__file__).parent.parent
@@ -64,6 +69,11 @@ class Database:
         )
         self._connections.append(connection)
         return connection
+
+    def reconnect(self) -> None:
+        """Go on in a new session."""
+        self.close()
+        self.connection = self.connect()
 
     def close(self) -> None:
         """Close every session."""
@@ -220,9 +230,8 @@ def start_alembic(
     project: Path = ROOT,
 ) -> subprocess.Popen:
     """Start the alembic command as a deployer does."""
-    options = [part for option in x for part in ("-x", option)]
     return subprocess.Popen(
-        [sys.executable, "-m", "alembic", *options, *arguments],
+        [sys.executable, "-m", "alembic", *options(x), *arguments],
         cwd=project,
         env={**os.environ, "PGDATABASE": database, **(env or {})},
         stdout=subprocess.PIPE,
@@ -231,16 +240,47 @@ def start_alembic(
     )
 
 
-def alembic(*arguments: str, **options: Any) -> subprocess.CompletedProcess:
-    """Run the alembic command and return the finished process."""
-    with start_alembic(*arguments, **options) as process:
+def options(x: Sequence[str]) -> list[str]:
+    """Return the arguments that pass the options X."""
+    return [part for option in x for part in ("-x", option)]
+
+
+def finished(process: subprocess.Popen) -> subprocess.CompletedProcess:
+    """Wait for a command and return it with what it said."""
+    with process:
         said, complained = process.communicate()
     return subprocess.CompletedProcess(process.args, process.returncode, said, complained)
 
 
-def deploy(*arguments: str, **options: Any) -> str:
-    """Run the alembic command, which must succeed, and return its standard output."""
-    process = alembic(*arguments, **options)
+def alembic(
+    *arguments: str, database: str, x: Sequence[str] = (), env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess:
+    """Run the alembic command in this process, which saves the second that it takes to start."""
+    command_line = CommandLine()
+    given = command_line.parser.parse_args([*options(x), *arguments])
+    said, complained, returncode = io.StringIO(), io.StringIO(), 0
+    with (
+        patch.dict(os.environ, {"PGDATABASE": database, **(env or {})}),
+        redirect_stdout(said),
+        redirect_stderr(complained),
+    ):
+        try:
+            config = Config(ROOT / "alembic.ini", cmd_opts=given, stdout=said, output_buffer=said)
+            command_line.run_cmd(config, given)
+        except SystemExit as error:
+            returncode = error.code
+        except Exception:
+            traceback.print_exc()
+            returncode = 1
+    return subprocess.CompletedProcess(arguments, returncode, said.getvalue(), complained.getvalue())
+
+
+def deploy(*arguments: str, project: Path = ROOT, **given: Any) -> str:
+    """Run the alembic command, of the release in PROJECT, and return what it wrote; it must succeed."""
+    if project == ROOT:
+        process = alembic(*arguments, **given)
+    else:
+        process = finished(start_alembic(*arguments, project=project, **given))
     assert process.returncode == 0, process.stderr
     return process.stdout
 

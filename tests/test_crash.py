@@ -129,6 +129,7 @@ def terminate_its_sessions(db: Database, _deployer: Popen) -> None:
     db.execute(f"select pg_terminate_backend(pid) {OTHER_SESSIONS}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [kill_the_deployer, terminate_its_sessions])
 def test_a_deployment_that_is_ended_at_any_point_only_needs_repeating(
     platform: Database, db: Database, end: Callable[[Database, Popen], None]

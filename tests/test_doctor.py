@@ -232,19 +232,19 @@ def test_a_missing_extension_is_found(patient: Database) -> None:
 
 
 def test_an_extension_whose_jobs_nobody_runs_is_found(
-    server: Database, templates: dict[tuple[str, str], str]
+    pg_cron: Database, templates: dict[tuple[str, str], str]
 ) -> None:
     # pg_cron lets only its own database and one of this name have the extension
     name = "contrib_regression"
-    server.execute(f"create database {name} template {templates['classes', 'installed']}")
+    pg_cron.execute(f"create database {name} template {templates['classes', 'installed']}")
     database = Database(name)
     database.execute("create extension pg_cron")
 
     row = check(database, "pg_cron_settings")
-    assert (row.level, f"of database {server.name}" in row.detail) == ("error", True)
+    assert (row.level, f"of database {pg_cron.name}" in row.detail) == ("error", True)
     assert f"cron.database_name = '{name}'" in row.fix
     database.close()
-    server.execute(f"drop database {name} with (force)")
+    pg_cron.execute(f"drop database {name} with (force)")
 
 
 def test_jobs_that_are_not_launched_are_found(patient: Database) -> None:
@@ -313,10 +313,9 @@ def test_many_problems_are_counted_and_the_first_are_shown(patient: Database) ->
 
 
 def test_with_the_job_in_another_database_doctor_says_where_to_look(
-    server: Database, platform: Database
+    pg_cron: Database, platform: Database
 ) -> None:
-    server.execute("create extension if not exists pg_cron")
-    elsewhere = ["cron_url=postgresql:///" + server.name]
+    elsewhere = ["cron_url=postgresql:///" + pg_cron.name]
     deploy("upgrade", "head", database=platform.name, x=elsewhere)
 
     assert "in another database" in check(platform, "pg_cron").detail

@@ -9,6 +9,7 @@ from datetime import date, datetime, time, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import pytest
 from harness import US_ZONES, Database
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -424,6 +425,7 @@ class Platform(RuleBasedStateMachine):
         }
 
 
+@pytest.mark.slow
 def test_whatever_happens_the_database_is_as_the_model_says(db: Database) -> None:
     assert (db.resident(), db.program()) == (1, 1)
     run_state_machine_as_test(lambda: Platform(db))

@@ -7,6 +7,8 @@ import psycopg
 import pytest
 from harness import COMMAND, Database, alembic, deploy, own_platform, posix_zone, psql, url
 
+pytestmark = pytest.mark.usefixtures("pg_cron")
+
 JOBS = """
 select jobid, schedule, command, database, username, active
 from cron.job
@@ -14,6 +16,7 @@ where jobname = 'activate_scheduled_classes'
 """
 
 
+@pytest.mark.slow
 def test_at_5_am_at_its_facility_pg_cron_activates_a_class_by_itself(cron: Database) -> None:
     deploy("upgrade", "head", database=cron.name, x=["schedule=* * * * *"])
     # the minute after next begins at 5 AM at one facility and at 4:30 at another
@@ -245,7 +248,7 @@ def test_a_superuser_creates_the_extension(cron: Database) -> None:
 
 
 def test_in_another_database_than_pg_crons_the_refusal_names_cron_url(
-    server: Database, platform: Database
+    pg_cron: Database, platform: Database
 ) -> None:
     before = platform.catalog()
 
@@ -257,31 +260,29 @@ def test_in_another_database_than_pg_crons_the_refusal_names_cron_url(
 
 
 def test_schedule_in_another_database_names_the_statement_to_run_there(
-    server: Database, db: Database
+    pg_cron: Database, db: Database
 ) -> None:
-    server.execute("create extension if not exists pg_cron")
 
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState) as error:
         db.execute("select class_activation.schedule('7 * * * *')")
 
     hint = error.value.diag.message_hint
-    server.execute(hint.split("run there: ")[1].split(" and here: ")[0])
-    job = server.row(JOBS)
+    pg_cron.execute(hint.split("run there: ")[1].split(" and here: ")[0])
+    job = pg_cron.row(JOBS)
     assert (job.schedule, job.command, job.database, job.active) == ("7 * * * *", COMMAND, db.name, True)
-    assert "housekeeping" in server.value("select string_agg(command, ' ') from cron.job")
-    db.execute(hint.split(" and here: ")[1].split(";")[0].replace("THAT DATABASE", server.name))
+    assert "housekeeping" in pg_cron.value("select string_agg(command, ' ') from cron.job")
+    db.execute(hint.split(" and here: ")[1].split(";")[0].replace("THAT DATABASE", pg_cron.name))
     forgotten = alembic("downgrade", "base", database=db.name)
     assert "-x cron_url" in forgotten.stderr
-    deploy("downgrade", "base", database=db.name, x=[f"cron_url={url(server.name)}"])
-    assert server.rows("select * from cron.job") == []
+    deploy("downgrade", "base", database=db.name, x=[f"cron_url={url(pg_cron.name)}"])
+    assert pg_cron.rows("select * from cron.job") == []
 
 
 def test_a_plain_role_is_named_a_statement_that_pg_cron_takes_from_it(
-    server: Database, platform: Database, role: str
+    pg_cron: Database, platform: Database, role: str
 ) -> None:
-    server.execute("create extension if not exists pg_cron")
-    server.execute(f"grant usage on schema cron to {role}")
-    server.execute(f"grant execute on function cron.schedule_in_database to {role}")
+    pg_cron.execute(f"grant usage on schema cron to {role}")
+    pg_cron.execute(f"grant execute on function cron.schedule_in_database to {role}")
     own_platform(platform, role)
     deploy("upgrade", "head", database=platform.name, x=["schedule=off"])
 
@@ -289,10 +290,10 @@ def test_a_plain_role_is_named_a_statement_that_pg_cron_takes_from_it(
         platform.connect(user=role, password="secret").execute("select class_activation.schedule()")
 
     statements = error.value.diag.message_hint.split("run there: ")[1].split(" and here: ")[0]
-    server.connect(user=role, password="secret").execute(statements)
-    job = server.row(JOBS)
+    pg_cron.connect(user=role, password="secret").execute(statements)
+    job = pg_cron.row(JOBS)
     assert (job.database, job.username) == (platform.name, role)
-    server.execute("select cron.unschedule(jobid) from cron.job")
+    pg_cron.execute("select cron.unschedule(jobid) from cron.job")
 
 
 def test_the_job_of_a_database_that_was_renamed_is_removed_as_the_hint_says(cron: Database) -> None:
@@ -311,13 +312,12 @@ def test_the_job_of_a_database_that_was_renamed_is_removed_as_the_hint_says(cron
     assert cron.row(JOBS).database == cron.name
 
 
-def test_cron_url_schedules_the_job_from_pg_crons_database(server: Database, platform: Database) -> None:
-    server.execute("create extension if not exists pg_cron")
+def test_cron_url_schedules_the_job_from_pg_crons_database(pg_cron: Database, platform: Database) -> None:
     bare = platform.catalog()
-    elsewhere = [f"cron_url={url(server.name)}"]
+    elsewhere = [f"cron_url={url(pg_cron.name)}"]
 
     deploy("upgrade", "head", database=platform.name, x=elsewhere)
-    job = server.row(JOBS)
+    job = pg_cron.row(JOBS)
     assert (job.schedule, job.command, job.database, job.active) == (
         "*/15 * * * *",
         COMMAND,
@@ -328,51 +328,49 @@ def test_cron_url_schedules_the_job_from_pg_crons_database(server: Database, pla
     forgotten = alembic("downgrade", "base", database=platform.name)
     assert forgotten.returncode != 0
     assert "-x cron_url" in forgotten.stderr
-    assert server.row(JOBS) == job
+    assert pg_cron.row(JOBS) == job
 
     deploy("downgrade", "base", database=platform.name, x=elsewhere)
-    assert server.rows(JOBS) == []
+    assert pg_cron.rows(JOBS) == []
     assert platform.catalog() == bare
 
 
 def test_a_role_that_may_not_schedule_or_run_the_job_is_told_what_to_grant(
-    server: Database, platform: Database, role: str
+    pg_cron: Database, platform: Database, role: str
 ) -> None:
-    server.execute("create extension if not exists pg_cron")
-    server.execute(f"grant usage on schema cron to {role}")
-    elsewhere = [f"cron_url={url(server.name, user=role, password='secret')}"]
+    pg_cron.execute(f"grant usage on schema cron to {role}")
+    elsewhere = [f"cron_url={url(pg_cron.name, user=role, password='secret')}"]
 
     for database, function in (
         (platform, "class_activation.activate_scheduled_classes, class_activation.housekeeping"),
-        (server, "cron.schedule_in_database"),
+        (pg_cron, "cron.schedule_in_database"),
     ):
         process = alembic("upgrade", "head", database=platform.name, x=elsewhere)
 
         assert process.returncode != 0
         remedy = f"grant execute on function {function} to {role};"
         assert remedy in process.stderr
-        assert server.rows(JOBS) == []
+        assert pg_cron.rows(JOBS) == []
         database.execute(remedy)
     deploy("upgrade", "head", database=platform.name, x=elsewhere)
-    job = server.row(JOBS)
+    job = pg_cron.row(JOBS)
     assert (job.database, job.username) == (platform.name, role)
     platform.connect(user=role, password="secret").execute(job.command)
     deploy("downgrade", "base", database=platform.name, x=elsewhere)
-    assert server.rows(JOBS) == []
+    assert pg_cron.rows(JOBS) == []
 
 
 def test_the_job_of_another_database_is_not_overwritten(
-    server: Database, platform: Database, db: Database
+    pg_cron: Database, platform: Database, db: Database
 ) -> None:
-    server.execute("create extension if not exists pg_cron")
-    elsewhere = [f"cron_url={url(server.name)}"]
+    elsewhere = [f"cron_url={url(pg_cron.name)}"]
     deploy("upgrade", "head", database=db.name, x=elsewhere)
 
     process = alembic("upgrade", "head", database=platform.name, x=elsewhere)
 
     assert process.returncode != 0
     assert f"for another database: {db.name}" in process.stderr
-    job = server.row(JOBS)
+    job = pg_cron.row(JOBS)
     assert job.database == db.name
     assert f"select cron.unschedule({job.jobid});" in process.stderr
     deploy("downgrade", "base", database=db.name, x=elsewhere)
@@ -387,6 +385,6 @@ def test_a_script_for_two_databases_is_refused(platform: Database) -> None:
     assert "-x schedule=off" in process.stderr
 
 
-def test_the_server_of_the_tests_is_the_one_that_pg_variables_name(server: Database) -> None:
-    assert server.connection.info.port == int(os.environ.get("PGPORT", "5432"))
-    assert datetime.now(timezone.utc) - server.value("select now()") < timedelta(minutes=1)
+def test_the_server_of_the_tests_is_the_one_that_pg_variables_name(pg_cron: Database) -> None:
+    assert pg_cron.connection.info.port == int(os.environ.get("PGPORT", "5432"))
+    assert datetime.now(timezone.utc) - pg_cron.value("select now()") < timedelta(minutes=1)

@@ -167,6 +167,7 @@ def objects(database: Database) -> set[tuple[str, str, int]]:
             from pg_class where relkind not in ('i', 'I', 'c', 't')
             union all
             select 'function', format('%s.%s', pronamespace::regnamespace, proname), oid from pg_proc
+            where pronamespace::regnamespace::text !~ '^pg_temp'
             """
         )
     )

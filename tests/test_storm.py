@@ -5,7 +5,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
-from harness import BATCH_USER, Database, alembic, deploy
+import pytest
+from harness import BATCH_USER, Database, deploy, finished, start_alembic
 
 SECONDS = 60
 CALLERS = 8
@@ -101,14 +102,15 @@ def redeploy(db: Database, until: float) -> int:
     """
     deployments = 0
     while time.monotonic() < until:
-        down = alembic("downgrade", "0001", database=db.name, x=["schedule=off"])
-        up = alembic("upgrade", "head", database=db.name, x=["schedule=off"])
+        down = finished(start_alembic("downgrade", "0001", database=db.name, x=["schedule=off"]))
+        up = finished(start_alembic("upgrade", "head", database=db.name, x=["schedule=off"]))
         for process in (down, up):
             assert process.returncode == 0 or "repeat the command" in process.stderr, process.stderr
         deployments += down.returncode == up.returncode == 0
     return deployments
 
 
+@pytest.mark.slow
 def test_in_a_storm_nothing_is_lost_nothing_is_done_twice_and_nobody_fails(db: Database) -> None:
     facility, program = db.facility(), db.program()
     classes = [db.class_(facility, program_id=program) for _ in range(CLASSES)]

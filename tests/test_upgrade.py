@@ -106,27 +106,26 @@ def test_the_schedule_the_hour_and_a_pause_of_0_1_0_are_kept(
 
 
 def test_a_job_of_0_1_0_in_another_database_goes_on_and_is_taken_over_with_cron_url(
-    server: Database, platform: Database, release: Path
+    pg_cron: Database, platform: Database, release: Path
 ) -> None:
-    server.execute("create extension if not exists pg_cron")
-    elsewhere = [f"cron_url={url(server.name)}"]
+    elsewhere = [f"cron_url={url(pg_cron.name)}"]
     deploy("upgrade", "head", database=platform.name, x=["schedule=5 * * * *", *elsewhere], project=release)
     job = "select jobid, schedule, command from cron.job where jobname = 'activate_scheduled_classes'"
-    before = server.row(job)
+    before = pg_cron.row(job)
 
     deploy("upgrade", "head", database=platform.name)
-    assert server.row(job) == before
+    assert pg_cron.row(job) == before
     platform.execute(before.command)
 
     deploy("upgrade", "head", database=platform.name, x=elsewhere)
-    assert server.row(job) == (
+    assert pg_cron.row(job) == (
         before.jobid,
         "5 * * * *",
         before.command.replace("public", "class_activation"),
     )
-    assert platform.value("select cron_database from class_activation.settings") == server.name
+    assert platform.value("select cron_database from class_activation.settings") == pg_cron.name
     deploy("downgrade", "base", database=platform.name, x=elsewhere)
-    assert server.rows("select * from cron.job") == []
+    assert pg_cron.rows("select * from cron.job") == []
 
 
 def test_an_installation_of_0_1_0_that_is_not_upgraded_yet_is_not_torn_apart(

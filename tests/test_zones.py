@@ -63,6 +63,7 @@ def changes_by_zoneinfo(name: str, at: time) -> list[tuple[date, timedelta]]:
     return changes
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("IMAGE" in os.environ, reason="needs a server with the time zones of this machine")
 def test_5_am_is_5_am_in_every_zone_on_every_day_of_three_years(everywhere: Database) -> None:
     as_of = "2026-10-31 23:59:59.999999Z"
