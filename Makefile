@@ -2,6 +2,7 @@
 VENV := .venv
 READY := $(VENV)/ready
 DEBIAN := $(VENV)/debian
+PROCESSES := $(shell expr $$(nproc) + 1)
 PYTHON := PYTHONPATH=tests $(VENV)/bin/python
 
 .PHONY: help demo test lint mornings bench clean
@@ -17,7 +18,7 @@ demo: $(READY)
 	@tools/with-postgres env $(PYTHON) tools/demo.py
 
 test: $(READY) $(DEBIAN)
-	@PATH="$(CURDIR)/$(DEBIAN)/usr/bin:$$PATH" tools/with-postgres $(VENV)/bin/pytest $(PYTEST)
+	@PATH="$(CURDIR)/$(DEBIAN)/usr/bin:$$PATH" tools/with-postgres $(VENV)/bin/pytest -n $(PROCESSES) $(PYTEST)
 
 lint: $(READY)
 	@$(VENV)/bin/ruff check .
