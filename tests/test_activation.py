@@ -139,8 +139,8 @@ def test_a_run_and_its_activations_are_remembered(db: Database) -> None:
         "reverted_by": None,
         "enrollment_ids": [enrollment],
         "enrolled_at": [INSTANT],
-        "updated_at": [now, now],
-        "update_user_id": [BATCH_USER, BATCH_USER],
+        "updated_at": [now],
+        "update_user_id": [BATCH_USER],
     }
 
 

@@ -25,9 +25,10 @@ function public.activate_scheduled_classes                X          X       X  
 function class_activation.activate_batch                  X          X       -         -       -
 function class_activation.activate_scheduled_classes      X          X       X         -       -
 function class_activation.announce                        X          X       -         -       -
+function class_activation.application_path                X          X       -         -       -
 function class_activation.backfill_batch                  X          X       -         -       -
 function class_activation.batch_user                      X          X       -         -       -
-function class_activation.class_names                     X          X       -         -       -
+function class_activation.class_details                   X          X       -         -       -
 function class_activation.clear_enrolled_at               X          X       -         -       -
 function class_activation.current_holds                   X          X       -         -       -
 function class_activation.dated_enrollments               X          X       -         -       -
@@ -35,6 +36,7 @@ function class_activation.doctor                          X          X       X  
 function class_activation.doctor_installation             X          X       X         -       -
 function class_activation.doctor_pg_cron                  X          X       X         -       -
 function class_activation.doctor_platform                 X          X       X         -       -
+function class_activation.enrollments_have_code           X          X       -         -       -
 function class_activation.facility_zones                  X          X       -         -       -
 function class_activation.fire_deferred_triggers          X          X       -         -       -
 function class_activation.health                          X          X       X         -       -
@@ -45,7 +47,6 @@ function class_activation.late_classes                    X          X       -  
 function class_activation.live_classes                    X          X       -         -       -
 function class_activation.lock_classes                    X          X       -         -       -
 function class_activation.lock_platform                   X          X       -         -       -
-function class_activation.locked_facilities               X          X       -         -       -
 function class_activation.may_use_pg_cron                 X          X       -         -       -
 function class_activation.newest_history_id               X          X       -         -       -
 function class_activation.next_start_date                 X          X       -         -       -
@@ -67,8 +68,6 @@ function class_activation.work_off                        X          X       -  
 function class_activation.write                           X          X       -         -       -
 function class_activation.write_enrolled_at               X          X       -         -       -
 function class_activation.write_status                    X          X       -         -       -
-function class_activation.written_rows                    X          X       -         -       -
-function class_activation.zone_problem                    X          X       -         -       -
 """
 
 PRIVILEGES = {

@@ -52,7 +52,7 @@ begin
       ('us/east-indiana', 'America/Indiana/Indianapolis')
   ), zone as materialized (
     select z.timezone as name, z.facility_ids, l.name as iana_name, case
-        when class_activation.zone_problem(z.timezone) is not null then 'timezones'
+        when z.problem is not null then 'timezones'
         when z.timezone in ('localtime', 'Factory', 'posixrules')
           or z.timezone !~* '^(utc|uct|gmt|zulu)$' and exists (
             select from pg_timezone_abbrevs a where lower(a.abbrev) = lower(z.timezone)
@@ -61,6 +61,7 @@ begin
       end as check_name
     from class_activation.facility_zones() z
     left join legacy l on l.zone = lower(z.timezone)
+    where z.facility_ids is not null
   )
   select k.check_name, k.level,
     k.trouble || string_agg(format('%s at facility %s', coalesce(quote_literal(z.name), 'null'), z.facility_ids), '; '

@@ -20,8 +20,7 @@ declare
   v_class_ids integer[];
   v_facility_ids integer[];
   v_due_at timestamptz[];
-  v_pending integer[];
-  v_updated bigint := 0::bigint;
+  v_written class_activation.late_enrollments[];
   v_logged bigint;
 begin
   select
@@ -42,25 +41,20 @@ begin
 
   -- in the order in which the application writes; what the platform's triggers have dated then is not pending
   perform class_activation.write_status(v_class_ids, 'Scheduled', 'Active', p_author);
-  v_pending := array(
-    select i.id
-    from class_activation.pending_enrollments(v_class_ids) e
-    cross join unnest(e.enrollment_ids) i (id)
-  );
-  if v_pending <> '{}' then
-    v_updated := class_activation.write_enrolled_at(v_class_ids, p_as_of, p_author);
-  end if;
-  perform class_activation.fire_deferred_triggers();
+  v_written := array(select w from class_activation.write_enrolled_at(p_run_id, v_class_ids, p_as_of, p_author) w);
 
   with logged as (
     insert into class_activation.activations (
       run_id, class_id, facility_id, due_at, activated_at, enrollments_backfilled,
       enrollment_ids, enrolled_at, updated_at, update_user_id
     )
-    select p_run_id, d.class_id, d.facility_id, d.due_at, now(), cardinality(w.enrollment_ids),
-      w.enrollment_ids, w.enrolled_at, w.updated_at, w.update_user_id
+    select p_run_id, d.class_id, d.facility_id, d.due_at, now(), coalesce(cardinality(w.enrollment_ids), 0),
+      coalesce(w.enrollment_ids, '{}'), coalesce(w.enrolled_at, '{}'),
+      case when c.updated_at = any (w.updated_at) then w.updated_at else w.updated_at || c.updated_at end,
+      case when c.update_user_id = any (w.update_user_id) then w.update_user_id else w.update_user_id || c.update_user_id end
     from unnest(v_class_ids, v_facility_ids, v_due_at) d (class_id, facility_id, due_at)
-    join class_activation.written_rows(v_class_ids, v_pending) w on w.class_id = d.class_id and w.pending = 0
+    join class_activation.live_classes('Active', v_class_ids) c on c.class_id = d.class_id
+    left join unnest(v_written) w on w.class_id = d.class_id
     returning activations.enrollments_backfilled
   )
   select count(*), coalesce(sum(l.enrollments_backfilled), 0)::bigint into v_logged, backfilled from logged l;
@@ -68,13 +62,8 @@ begin
   if v_logged <> activated then
     raise exception using
       errcode = '55000',
-      message = 'the update left the class as it was, or one of its enrollments without enrolled_at',
-      hint = 'Look for a before trigger, a rule or a row security policy on the platform''s classes and enrollments.';
-  elsif backfilled > v_updated then
-    raise exception using
-      errcode = '40001',
-      message = 'an enrollment was changed by another session meanwhile',
-      hint = 'The next run activates the class.';
+      message = 'the update left the class as it was',
+      hint = 'Look for a before trigger, a rule or a row security policy on the platform''s classes.';
   end if;
 
   delete from class_activation.holds h where h.class_id = any (v_class_ids);
@@ -88,4 +77,4 @@ comment on function class_activation.activate_batch(bigint, integer[], timestamp
 'Part of the job: activates those of p_class_ids that are due at p_as_of and that no other session has locked, with
 their pending enrollments, in the name of p_author and on behalf of the run p_run_id. Returns how many it activated,
 how many enrollments it backfilled, and how many due classes it skipped. Any error undoes the whole batch.
-Errors: 55000 a row did not take the update; 40001 an enrollment was changed meanwhile; and what the platform raises.';
+Errors: 55000 a row did not take the update; and what the platform raises.';

@@ -26,6 +26,8 @@ declare
   v_started_at constant timestamptz := clock_timestamp();
   v_author integer;
   v_run_id bigint;
+  -- of many zones or dates that are wrong at once, a run records so many
+  v_recorded_at_once constant integer := 300;
   v_due integer[];
   v_failed_before integer[];
   v_broken integer[];
@@ -80,7 +82,7 @@ begin
     perform class_activation.record_problems(
       array_agg(s.class_id), array_agg(s.problem_sqlstate), array_agg(s.problem)
     )
-    from class_activation.plan(p_as_of, p_not_before, v_broken) s
+    from class_activation.plan(p_as_of, p_not_before, v_broken[:v_recorded_at_once]) s
     where s.problem_sqlstate is not null;
   end if;
 
@@ -93,23 +95,27 @@ begin
     'activate', v_run_id, v_failed_before, p_as_of, p_not_before, v_author, p_max_classes - v_first.activated, true
   );
 
-  -- what is neither due nor broken nor late any more has no problem
-  delete from class_activation.problems p
-  where p.class_id = any (array(
-    select q.class_id
-    from class_activation.problems q
-    where q.class_id = any (v_settled)
-      and q.class_id <> all (v_late)
-    for update skip locked
-  ));
-  -- and a hold that has ended once stays ended
-  delete from class_activation.holds h
-  where h.class_id = any (array(
-    select q.class_id
-    from class_activation.holds q
-    where not exists (select from class_activation.current_holds() c where c.class_id = q.class_id)
-    for update skip locked
-  ));
+  if v_settled <> '{}' then
+    -- what is neither due nor broken nor late any more has no problem
+    delete from class_activation.problems p
+    where p.class_id = any (array(
+      select q.class_id
+      from class_activation.problems q
+      where q.class_id = any (v_settled)
+        and q.class_id <> all (v_late)
+      for update skip locked
+    ));
+  end if;
+  if exists (select from class_activation.holds) then
+    -- a hold that has ended once stays ended
+    delete from class_activation.holds h
+    where h.class_id = any (array(
+      select q.class_id
+      from class_activation.holds q
+      where not exists (select from class_activation.current_holds() c where c.class_id = q.class_id)
+      for update skip locked
+    ));
+  end if;
 
   v_failed := v_failed + v_first.failed + v_second.failed
     + cardinality(v_failed_before) - v_third.activated - v_third.skipped;
@@ -129,10 +135,9 @@ begin
   end if;
   v_activated := array(select a.class_id from class_activation.activations a where a.run_id = v_run_id);
   return query
-  select a.class_id, a.facility_id, n.class_name, c.start_dt, a.due_at, a.enrollments_backfilled
+  select a.class_id, a.facility_id, c.class_name, c.start_dt, a.due_at, a.enrollments_backfilled
   from class_activation.activations a
-  join class_activation.live_classes('Active', v_activated) c on c.class_id = a.class_id
-  join class_activation.class_names(v_activated) n on n.class_id = a.class_id
+  join class_activation.class_details(v_activated) c on c.class_id = a.class_id
   where a.run_id = v_run_id
   order by a.due_at, a.class_id;
 end;

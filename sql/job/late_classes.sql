@@ -18,6 +18,9 @@ declare
       and a.activated_at < now()
   );
 begin
+  if v_activated = '{}' then
+    return v_activated;
+  end if;
   return array(
     select e.class_id
     from class_activation.pending_enrollments(v_activated) e

@@ -12,9 +12,10 @@ as $function$
 begin
   insert into class_activation.problems as p
     (class_id, facility_id, first_seen_at, last_seen_at, attempts, sqlstate, message)
-  select c.class_id, c.facility_id, clock_timestamp(), clock_timestamp(), 1, n.sqlstate, n.message
-  from unnest(p_class_ids, p_sqlstates, p_messages) n (class_id, sqlstate, message)
-  join class_activation.locked_facilities(p_class_ids) c on c.class_id = n.class_id
+  select n.class_id, c.facility_id, clock_timestamp(), clock_timestamp(), 1, n.sqlstate, n.message
+  from unnest(class_activation.lock_classes(p_class_ids, null, 'no key update')) l (class_id)
+  join unnest(p_class_ids, p_sqlstates, p_messages) n (class_id, sqlstate, message) on n.class_id = l.class_id
+  join class_activation.class_details(p_class_ids) c on c.class_id = l.class_id
   on conflict (class_id) do update
   set facility_id = excluded.facility_id,
     last_seen_at = excluded.last_seen_at,

@@ -48,9 +48,8 @@ begin
 
   select count(*) filter (where z.problem is not null), array_agg(z.timezone) filter (where z.problem is null)
   into unknown_timezones, v_timezones
-  from (
-    select f.timezone, class_activation.zone_problem(f.timezone) as problem from class_activation.facility_zones() f
-  ) z;
+  from class_activation.facility_zones() z
+  where z.facility_ids is not null;
 
   -- with the first start date after tomorrow, and the day after it: zones are a day apart
   select min(s.due_at)

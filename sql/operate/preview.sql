@@ -44,7 +44,7 @@ begin
     coalesce(e.enrollments, 0),
     coalesce(s.problem, p.message)
   from planned s
-  join class_activation.class_names(array(select t.class_id from planned t)) n on n.class_id = s.class_id
+  join class_activation.class_details(array(select t.class_id from planned t)) n on n.class_id = s.class_id
   left join pending e on e.class_id = s.class_id
   left join class_activation.problems p on p.class_id = s.class_id
   order by s.due_at, s.class_id;

@@ -10,6 +10,9 @@ as $function$
 declare
   v_label constant text := (class_activation.platform()).label;
 begin
+  if not exists (select from class_activation.holds) then
+    return;
+  end if;
   return query execute format(
     $sql$
       select h.class_id, h.run_id

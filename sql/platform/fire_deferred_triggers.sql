@@ -11,6 +11,10 @@ declare
   v_deferrable text;
   v_deferred text;
 begin
+  if not exists (select from pg_constraint c where c.condeferrable) then
+    return;
+  end if;
+
   select string_agg(c.name, ', '), string_agg(c.name, ', ') filter (where c.deferred and c.all_deferrable)
   into v_deferrable, v_deferred
   from (

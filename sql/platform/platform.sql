@@ -21,20 +21,6 @@ begin
     name_key := 'id';
   end if;
   change_log := to_regclass('public.change_log_entries') is not null;
-
-  if not exists (
-    select
-    from pg_attribute a
-    where a.attrelid = to_regclass('public.' || label)
-      and a.attname = 'start_dt'
-      and not a.attisdropped
-  ) then
-    raise exception using
-      errcode = '55000',
-      message = 'this version knows two shapes of the platform, and database '
-        || format('%I has neither: public.%I has no start_dt', current_database(), label),
-      hint = 'select * from class_activation.doctor() names what is missing. Is a newer version of class activation needed?';
-  end if;
 end;
 $function$;
 
@@ -43,5 +29,4 @@ revoke execute on function class_activation.platform() from public;
 comment on function class_activation.platform() is
 'The names that differ between the two shapes of the platform: the table that carries the status, which is also its
 label in history and change log, the column of an enrollment that refers to it (class_key), its own column that refers
-to the row of program_classes with the name that people see (name_key), and whether there is a change log.
-Errors: 55000 the database has neither shape.';
+to the row of program_classes with the name that people see (name_key), and whether there is a change log.';

@@ -1,0 +1,29 @@
+-- The platform's triggers, rules and constraints run inside our writes, so they meet what they meet when the
+-- application writes. "pg_temp" comes last, so that no temporary object of a caller is found first.
+create or replace function class_activation.application_path()
+returns text
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+  v_search_path constant text := coalesce((
+    select substr(s.setting, length('search_path=') + 1)
+    from pg_db_role_setting d
+    cross join unnest(d.setconfig) s (setting)
+    where d.setrole in (0, current_user::regrole)
+      and d.setdatabase in (0, (select b.oid from pg_database b where b.datname = current_database()))
+      and starts_with(s.setting, 'search_path=')
+    order by d.setrole <> 0 desc, d.setdatabase <> 0 desc
+    limit 1
+  ), '"$user", public');
+begin
+  return concat_ws(', ',
+    nullif(ltrim(regexp_replace(v_search_path, '(^|,)\s*"?pg_temp"?\s*(?=,|$)', '', 'gi'), ', '), ''), 'pg_temp');
+end;
+$function$;
+
+revoke execute on function class_activation.application_path() from public;
+
+comment on function class_activation.application_path() is
+'The search path of a new session of the calling role in this database, with temporary objects last.';
