@@ -1,4 +1,4 @@
-"""What the job costs, side by side with five other ways to do the same.
+"""What the job costs: on a good day, side by side with five other ways to do the same, and on a bad one.
 
 `make bench` measures on a throwaway server, prints tables as it goes, and draws docs/bench.svg. In each
 round each way gets a fresh copy of the same database and a new session, as from pg_cron, in random order;
@@ -19,8 +19,10 @@ from functools import cache
 from typing import Any
 
 import psycopg
-from chart import JOB, WORKER, chart
-from harness import BATCH_USER, COMMAND, OFF, PLATFORMS_DUE, US_ZONES, Database, deploy, wait_until
+from bad_days import CASES, fill, install
+from bad_days import table as bad_days_table
+from chart import JOB, LOOP, ORM, WORKER, chart, line, rect, text
+from harness import BATCH_USER, COMMAND, PLATFORMS_DUE, Database, wait_until
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -30,7 +32,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
 # due classes, and in how many rounds
-ROUNDS = {10: 15, 100: 15, 1_000: 15, 10_000: 5}
+ROUNDS = {10: 31, 100: 15, 1_000: 15, 10_000: 15}
 ENROLLMENTS = 25
 OTHER_CLASSES = 20_000
 IDLE_SIZES = [1_000, 10_000, 100_000, 1_000_000]
@@ -191,42 +193,13 @@ def longest_wait(db: Database, way: Callable[[str], None], class_ids: list[int])
     return longest
 
 
-def fill(db: Database, classes: int, enrollments: int, columns: str) -> None:
-    """Insert classes that have the given start_dt and status, spread over the facilities."""
-    db.execute(
-        f"""
-        with class as (
-          insert into public.program_classes (facility_id, program_id, name, capacity, start_dt, status)
-          select 1 + i % 6, 1, 'Class ' || i, 20, {columns} from generate_series(1, {classes}) i
-          returning id, status
-        )
-        insert into public.program_class_enrollments (class_id, user_id, enrollment_status, enrolled_at)
-        select c.id, 1, 'Enrolled', case when c.status = 'Active' then now() end
-        from class c, generate_series(1, {enrollments})
-        """
-    )
-
-
-def prepare(server: Database, name: str) -> Database:
-    """Create a platform with the job installed, six facilities and many classes that are not due."""
-    server.execute(f"create database {name}")
-    db = Database(name)
-    db.load_platform()
-    for zone in US_ZONES:
-        db.facility(zone)
-    db.resident()
-    db.program()
-    deploy("upgrade", "head", database=name, x=OFF)
-    return db
-
-
 def bench_size(
     server: Database, size: int, tick: Callable[[], None]
 ) -> tuple[dict[str, list[Cost]], dict[str, float]]:
     """Measure each way with SIZE due classes, and in a last round how long an editor waits."""
-    with closing(prepare(server, "bench_template")) as db:
-        fill(db, OTHER_CLASSES, 5, "current_date - 40 + i % 30, 'Active'")
-        fill(db, size, ENROLLMENTS, "current_date - 2, 'Scheduled'")
+    with closing(install(server, "bench_template")) as db:
+        fill(db, OTHER_CLASSES, "current_date - 40 + i % 30, 'Active'", enrollments=5)
+        fill(db, size, "current_date - 2, 'Scheduled'", enrollments=ENROLLMENTS)
         db.execute("vacuum analyze")
         due = [row.id for row in db.rows(PLATFORMS_DUE)]
         tables()
@@ -249,14 +222,13 @@ def bench_size(
 def bench_idle(server: Database, tick: Callable[[], None]) -> dict[int, list[float]]:
     """Measure runs that find nothing due among ever more classes, each in a session of its own."""
     seconds: dict[int, list[float]] = {}
-    with closing(prepare(server, "bench_idle")) as db:
+    with closing(install(server, "bench_idle")) as db:
         classes = 0
         for size in IDLE_SIZES:
             # one in ten is planned for a day to come, as on a platform that is in use
             fill(
                 db,
                 size - classes,
-                1,
                 "current_date + 400 - i % 4000, case when i % 4000 < 400 then 'Scheduled' else 'Active' end"
                 "::public.class_status",
             )
@@ -314,23 +286,26 @@ def idle_table(seconds: dict[int, list[float]]) -> Table:
 
 
 def draw(costs: dict[int, dict[str, list[Cost]]]) -> None:
-    """Draw the ratios."""
-    with chart("bench", 8, 3.2) as axes:
-        ways = [name for name, way in WAYS.items() if way not in (floor, floor_with_change_log)]
-        colors = dict(zip(ways, (JOB, WORKER, "#8250df", "#57606a"), strict=True))
+    """Draw the medians of the ratios."""
+    ways = [name for name, way in WAYS.items() if way not in (floor, floor_with_change_log)]
+    colors = dict(zip(ways, (JOB, WORKER, ORM, LOOP), strict=True))
+    left, unit, bar = 130, 150, 16
+    group = bar * len(ways) + 14
+    height = 40 + group * len(costs)
+    with chart("bench", left + 4 * unit, height + 30) as elements:
         for index, name in enumerate(ways):
-            by_floor = [ratios(costs[size], name) for size in costs]
-            middle = [statistics.median(rounds) for rounds in by_floor]
-            at = [x + (index - 1.5) / 5 for x in range(len(costs))]
-            axes.bar(at, middle, 0.18, color=colors[name], label=name)
-            least = [m - min(rounds) for m, rounds in zip(middle, by_floor, strict=True)]
-            most = [max(rounds) - m for m, rounds in zip(middle, by_floor, strict=True)]
-            axes.errorbar(at, middle, [least, most], fmt="none", ecolor="black", elinewidth=0.8)
-        axes.axhline(1, color="black", linewidth=0.8, linestyle="dashed")
-        axes.set_ylim(bottom=0)
-        axes.set_xticks(range(len(costs)), [f"{size:,} due classes" for size in costs])
-        axes.set_ylabel("time, by that of two bare updates")
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=4, frameon=False)
+            elements.append(rect(left + unit * index, 8, 12, 12, colors[name]))
+            elements.append(text(left + 18 + unit * index, 19, name))
+        for row, (size, by_way) in enumerate(costs.items()):
+            top = 40 + group * row
+            elements.append(text(left - 12, top + group / 2, f"{size:,} due", "end"))
+            for index, name in enumerate(ways):
+                ratio = statistics.median(ratios(by_way, name))
+                y = top + bar * index
+                elements.append(rect(left, y, unit * min(ratio, 3.6), bar - 3, colors[name]))
+                elements.append(text(left + unit * min(ratio, 3.6) + 5, y + 11, f"{ratio:.2f}"))
+        elements.append(line(left + unit, 34, left + unit, height, "4"))
+        elements.append(text(left + unit, height + 18, "time of two bare updates", "middle"))
 
 
 def main() -> None:
@@ -340,6 +315,7 @@ def main() -> None:
         server.execute(f"alter system set {setting} = off")
     server.execute("select pg_reload_conf()")
     steps = sum(rounds + 1 for rounds in ROUNDS.values()) * len(WAYS) + len(IDLE_SIZES) * IDLE_TICKS
+    steps += len(CASES)
     costs: dict[int, dict[str, list[Cost]]] = {}
     with Progress(console=Console(width=110), transient=True) as progress, closing(server):
         bar = progress.add_task("Measuring", total=steps)
@@ -351,6 +327,11 @@ def main() -> None:
             costs[size], waits = bench_size(server, size, tick)
             progress.console.print(table(size, costs[size], waits))
         progress.console.print(idle_table(bench_idle(server, tick)))
+        lines = []
+        for case in CASES:
+            lines += case(server)
+            tick()
+        progress.console.print(bad_days_table(lines))
     draw(costs)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone
 from zoneinfo import ZoneInfo
 
-from chart import JOB, WORKER, chart
+from chart import JOB, PALE, WORKER, chart, dot, rect, text
 from container import Container, container
 from harness import PLATFORMS_DUE, US_ZONES, Database, deploy, wait_until
 from rich.console import Console
@@ -97,17 +97,28 @@ def measure(server: Container, job: Database, worker: Database, day: date) -> It
 def draw(mornings: list[Morning]) -> None:
     """Draw one day on the clocks of its facilities."""
     (day,) = {morning.day for morning in mornings}
-    with chart("mornings", 8, 2.6) as axes:
-        for row, morning in enumerate(reversed(mornings)):
-            hours = [5 + late / timedelta(hours=1) for late in (morning.job, morning.worker)]
-            axes.plot(hours, [row, row], color="#d0d7de", linewidth=6, solid_capstyle="round", zorder=1)
-            axes.scatter(hours, [row, row], color=[JOB, WORKER], s=60, zorder=2)
-        axes.scatter([], [], color=JOB, s=60, label="this job")
-        axes.scatter([], [], color=WORKER, s=60, label="at 05:00 UTC, as the platform does it")
-        axes.set_yticks(range(len(mornings)), [morning.zone for morning in reversed(mornings)])
-        axes.set_xticks(range(0, 25, 3), [f"{hour:02}:00" for hour in range(0, 25, 3)])
-        axes.set_xlabel(f"local time on {day} at which a class that starts that day became Active")
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
+    left, hour, bottom = 150, 26, 45 + 28 * len(mornings)
+    with chart("mornings", left + 25 * hour, bottom + 55) as elements:
+        elements += [dot(left, 16, JOB), text(left + 12, 20, "this job")]
+        elements += [
+            dot(left + 100, 16, WORKER),
+            text(left + 112, 20, "at 05:00 UTC, as the platform does it"),
+        ]
+        for row, morning in enumerate(mornings):
+            y = 48 + 28 * row
+            ends = sorted(
+                (left + hour * (5 + late / timedelta(hours=1)), color)
+                for late, color in ((morning.job, JOB), (morning.worker, WORKER))
+            )
+            elements.append(text(left - 12, y + 4, morning.zone, "end"))
+            elements.append(rect(ends[0][0], y - 2, ends[1][0] - ends[0][0], 4, PALE))
+            elements += [dot(x, y, color) for x, color in ends]
+        elements += [text(left + hour * h, bottom + 14, f"{h:02}:00", "middle") for h in range(0, 25, 3)]
+        elements.append(
+            text(
+                left, bottom + 40, f"local time on {day} at which a class that starts that day became Active"
+            )
+        )
 
 
 def main() -> None:
