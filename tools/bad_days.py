@@ -7,7 +7,7 @@ ratio is that to a clean run of as many classes, or as the line says, in the sam
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 
 import psycopg
@@ -161,7 +161,8 @@ def a_hold_and_a_long_history(server: Database) -> Iterator[Line]:
         db.execute("select class_activation.revert(max(id)) from class_activation.runs")
         db.execute("update public.program_classes set capacity = 30 where status <> 'Scheduled'")
         db.execute(
-            "insert into public.program_classes_history (parent_ref_id, table_name, before_update, after_update)"
+            "insert into public.program_classes_history"
+            " (parent_ref_id, table_name, before_update, after_update)"
             " select class_id, 'program_classes', '{}', '{}'"
             " from class_activation.holds, generate_series(1, 30000)"
         )
@@ -227,10 +228,8 @@ def a_timeout(server: Database) -> Iterator[Line]:
             with psycopg.connect(dbname=db.name, autocommit=True) as session:
                 session.execute(timeout)
                 began = time.perf_counter()
-                try:
+                with suppress(psycopg.errors.QueryCanceled):
                     session.execute(COMMAND)
-                except psycopg.errors.QueryCanceled:
-                    pass
                 longest = max(longest, time.perf_counter() - began)
             ticks += 1
         yield Line(

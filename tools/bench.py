@@ -32,7 +32,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
 # due classes, and in how many rounds
-ROUNDS = {10: 31, 100: 15, 1_000: 15, 10_000: 15}
+ROUNDS = {10: 31, 100: 15, 1_000: 15, 10_000: 5}
 ENROLLMENTS = 25
 OTHER_CLASSES = 20_000
 IDLE_SIZES = [1_000, 10_000, 100_000, 1_000_000]

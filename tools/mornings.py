@@ -102,7 +102,7 @@ def draw(mornings: list[Morning]) -> None:
         elements += [dot(left, 16, JOB), text(left + 12, 20, "this job")]
         elements += [
             dot(left + 100, 16, WORKER),
-            text(left + 112, 20, "at 05:00 UTC, as the platform does it"),
+            text(left + 112, 20, "the worker, at 05:00 UTC"),
         ]
         for row, morning in enumerate(mornings):
             y = 48 + 28 * row
