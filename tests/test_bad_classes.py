@@ -462,3 +462,21 @@ def test_few_failing_classes_cost_few_attempts(db: Database, bad: list[int]) -> 
     # a subtransaction that was undone has used up an id of the sequence of the history
     wasted = db.value("select max(id) - count(*) from public.program_classes_history")
     assert wasted < 2 * 1400 * len(bad)
+
+
+def test_many_classes_in_an_unknown_zone_are_recorded_a_few_at_a_time_and_all_counted(db: Database) -> None:
+    db.due_classes(700)
+    db.execute("update public.facilities set timezone = 'Mars/Phobos'")
+    recorded = "select count(*) from class_activation.problems"
+
+    for expected in (300, 600, 700):
+        db.run(AS_OF)
+        assert db.value(recorded) == expected
+        assert db.last_run().classes_failed == 700
+        assert db.value("select problem_classes from class_activation.health()") == 700
+
+    # nothing about them changes any more, so nothing of them is written
+    written = "select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')"
+    before = db.value(written)
+    db.run(AS_OF)
+    assert db.value(written) - before < 10_000

@@ -874,3 +874,44 @@ def test_event_triggers_with_unqualified_names_work_at_a_deployment(platform: Da
 
     noted = {row.tag for row in platform.rows("select distinct tag from public.ddl_log")}
     assert {"CREATE FUNCTION", "CREATE INDEX", "CREATE SCHEMA", "DROP SCHEMA", "COMMENT", "GRANT"} <= noted
+
+
+def test_a_trigger_that_dates_the_enrollment_itself_is_no_failure(db: Database) -> None:
+    class_id = db.class_()
+    enrollment = db.enrollment(class_id)
+    nested = (
+        "if pg_trigger_depth() > 1 then return new; end if;"
+        " update public.program_class_enrollments set enrolled_at = new.enrolled_at where id = new.id;"
+        " return null;"
+    )
+    db.execute(fill(db, meddle(ENROLLMENT_TRIGGER, nested), class_id))
+
+    assert [row.class_id for row in db.run(AS_OF)] == [class_id]
+    assert db.enrolled_at(enrollment) is not None
+    assert db.run(AS_OF) == []
+
+
+# none of them changes what is written, but the job cannot know
+HARMLESS = {
+    "a trigger": meddle(ENROLLMENT_TRIGGER, "perform 1;"),
+    "a rule": "create rule meddle as on update to public.program_class_enrollments do also select 1",
+    "a policy": "alter table public.program_class_enrollments enable row level security",
+    "a deferrable constraint": "alter table {classes} add constraint meddle unique (id) deferrable",
+}
+
+
+@pytest.mark.parametrize("code", HARMLESS.values(), ids=HARMLESS)
+def test_with_code_on_enrollments_the_same_is_written_and_remembered(db: Database, code: str) -> None:
+    def activate() -> Any:
+        class_id = db.class_()
+        enrollments = [db.enrollment(class_id) for _ in range(2)]
+        assert [row.enrollments_backfilled for row in db.run(AS_OF)] == [2]
+        # what a run remembers, relative to the class
+        remembered = db.row("select * from class_activation.activations where class_id = %s", class_id)
+        assert remembered.enrollment_ids == enrollments
+        assert remembered.updated_at == [remembered.activated_at]
+        return remembered.enrolled_at, remembered.update_user_id
+
+    without = activate()
+    db.execute(fill(db, code, 0))
+    assert activate() == without

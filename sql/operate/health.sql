@@ -38,13 +38,16 @@ begin
   select max(r.started_at) into last_run_at from class_activation.runs r where r.reverts is null;
   seconds_since_last_run := extract(epoch from v_now - last_run_at)::bigint;
 
-  select count(*), coalesce(extract(epoch from v_now - min(s.due_at)), 0)::bigint
-  into overdue_classes, oldest_overdue_seconds
-  from class_activation.plan(v_now, v_not_before) s
-  where s.due
-    and s.due_at < v_now - p_grace;
-
-  select count(*) into problem_classes from class_activation.problems p;
+  -- of wrong zones and dates also those that no run has recorded yet
+  select count(*) filter (where s.overdue),
+    coalesce(extract(epoch from v_now - min(s.due_at) filter (where s.overdue)), 0)::bigint,
+    count(*) filter (where p.class_id is not null or s.problem_sqlstate is not null)
+  into overdue_classes, oldest_overdue_seconds, problem_classes
+  from (
+    select t.class_id, t.due_at, t.problem_sqlstate, t.due and t.due_at < v_now - p_grace as overdue
+    from class_activation.plan(v_now, v_not_before) t
+  ) s
+  full join class_activation.problems p on p.class_id = s.class_id;
 
   select count(*) filter (where z.problem is not null), array_agg(z.timezone) filter (where z.problem is null)
   into unknown_timezones, v_timezones
