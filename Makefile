@@ -18,7 +18,7 @@ demo: $(READY)
 	@tools/with-postgres env $(PYTHON) tools/demo.py
 
 test: $(READY) $(DEBIAN)
-	@PATH="$(CURDIR)/$(DEBIAN)/usr/bin:$$PATH" tools/with-postgres $(VENV)/bin/pytest -n $(PROCESSES) $(PYTEST)
+	@PATH="$(CURDIR)/$(DEBIAN)/usr/bin:$(CURDIR)/$(DEBIAN)/usr/sbin:$$PATH" tools/with-postgres $(VENV)/bin/pytest -n $(PROCESSES) $(PYTEST)
 
 lint: $(READY)
 	@$(VENV)/bin/ruff check .
@@ -39,5 +39,5 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 $(DEBIAN): $(READY)
-	@tools/unpack-debian $@ prometheus prometheus-sql-exporter
+	@tools/unpack-debian $@ pgbouncer prometheus prometheus-sql-exporter
 	@touch $@

@@ -11,8 +11,25 @@ from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
 SESSION_SETTINGS = (
-    # text is text, even if the database says SQL_ASCII
-    "set client_encoding = 'UTF8'",
+    # whatever the role or the database has set, a deployment takes its time, writes, and reads SQL as it is
+    # written; not all versions of PostgreSQL have all of these
+    """do $do$
+begin
+  perform pg_catalog.set_config(s.name, v.value, false)
+  from (values
+    ('client_encoding', 'UTF8'),
+    ('default_transaction_isolation', 'read committed'),
+    ('default_transaction_read_only', 'off'),
+    ('idle_in_transaction_session_timeout', '0'),
+    ('idle_session_timeout', '0'),
+    ('quote_all_identifiers', 'off'),
+    ('standard_conforming_strings', 'on'),
+    ('statement_timeout', '0'),
+    ('transaction_timeout', '0')
+  ) v (name, value)
+  join pg_catalog.pg_settings s on s.name operator(pg_catalog.=) v.name;
+end;
+$do$""",
     # for the platform's event triggers, see application_path()
     """do $do$
 begin
@@ -27,6 +44,13 @@ $do$""",
     "set lock_timeout = '4s'",
 )
 
+# what a pooler says is the process of the server is one that it made up
+POOLED = """
+select concat_ws(' ', 'host=' || host(inet_server_addr()), 'port=' || coalesce(inet_server_port()::text,
+  current_setting('port')))
+where pg_backend_pid() <> %s
+"""
+
 LOCK = "select pg_try_advisory_lock(hashtext('class_activation'), hashtext('alembic'))"
 LOCK_WAIT_SECONDS = 600
 
@@ -40,7 +64,15 @@ log = logging.getLogger("alembic.class_activation")
 
 def connect(url: str) -> psycopg.Connection:
     """Connect to URL (or, if that is empty, where libpq's PG* variables point)."""
-    connection = psycopg.connect(re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url), autocommit=True)
+    connection = psycopg.connect(
+        re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url), autocommit=True, prepare_threshold=None
+    )
+    if direct := connection.execute(POOLED, [connection.info.backend_pid]).fetchone():
+        connection.close()
+        raise CommandError(
+            "the connection leads through a pooler, in whose sessions a deployment would leave its settings\n"
+            f"HINT: Nothing was done. Connect to the server itself, which the pooler reaches at {direct[0]}."
+        )
     for setting in SESSION_SETTINGS:
         connection.execute(setting)
     connection.autocommit = False

@@ -1,6 +1,7 @@
 """The job's place in pg_cron, in the platform's database or, with -x cron_url, in another one."""
 
 import logging
+import re
 
 import psycopg
 from alembic import context
@@ -34,6 +35,16 @@ from cron.job
 where jobname = 'activate_scheduled_classes' and database = %s
 """
 
+# the same instance, not one of the same name or a copy of it
+SERVER = "select system_identifier, pg_postmaster_start_time() from pg_control_system()"
+
+EXTENSION = """
+select e.extversion, has_schema_privilege(n.oid, 'usage')
+from pg_extension e
+join pg_namespace n on n.nspname = 'cron'
+where e.extname = 'pg_cron'
+"""
+
 log = logging.getLogger("alembic.class_activation")
 
 
@@ -49,6 +60,30 @@ def set_up() -> None:
         execute(f"select class_activation.schedule('{literal}');")
     else:
         execute("select class_activation.schedule() from class_activation.settings where active is null;")
+
+
+def preflight_elsewhere(platform: psycopg.Connection, cron_url: str) -> None:
+    """Refuse a cron_url from which the job cannot be scheduled, before anything is done."""
+    with connect(cron_url) as cron:
+        name, role = cron.execute("select current_database(), current_user").fetchone()
+        if cron.execute(SERVER).fetchone() != platform.execute(SERVER).fetchone():
+            raise CommandError(
+                f"cron_url leads to database {name} of another server than the platform's: pass the database "
+                "on the platform's server that has pg_cron"
+            )
+        version, usage = cron.execute(EXTENSION).fetchone() or (None, None)
+        if version is None:
+            raise CommandError(
+                f"cron_url leads to database {name}, which has no extension pg_cron: pass the database that "
+                "cron.database_name names, and let a superuser run there create extension pg_cron;"
+            )
+        if tuple(map(int, re.findall(r"\d+", version)[:2])) < (1, 4):
+            raise CommandError(f"pg_cron in database {name} is {version}, and 1.4 is needed: update it")
+        if not usage:
+            raise CommandError(
+                f"role {role} may not use schema cron in database {name}: let a superuser run there "
+                f"grant usage on schema cron to {role};"
+            )
 
 
 def remove() -> None:

@@ -70,6 +70,11 @@ class Database:
         self._connections.append(connection)
         return connection
 
+    def wait_until_alone(self) -> None:
+        """Await the end of every other session, and with it of their temporary objects."""
+        alone = "select count(*) = 1 from pg_stat_activity where datname = current_database()"
+        wait_until(lambda: self.value(alone))
+
     def reconnect(self) -> None:
         """Go on in a new session."""
         self.close()

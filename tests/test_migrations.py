@@ -198,11 +198,13 @@ def test_an_upgrade_at_head_writes_nothing(platform: Database) -> None:
         # not the schema of the deployment's temporary table
         + ["select xmin, ctid, nspname from pg_namespace where nspname !~ '^pg_'"]
     )
+    platform.wait_until_alone()
     before = sorted(map(str, platform.rows(rows)))
 
     process = alembic("upgrade", "head", database=platform.name)
 
     assert (process.returncode, "Replaced" in process.stderr) == (0, False), process.stderr
+    platform.wait_until_alone()
     assert sorted(map(str, platform.rows(rows))) == before
 
 
@@ -442,3 +444,95 @@ def test_the_url_comes_from_x_then_database_url_then_pg_variables(
     assert current("nowhere", DATABASE_URL=bad, x=good) == 0
     assert current("nowhere", x=make_conninfo(good)) == 0
     assert current(platform.name, DATABASE_URL=good, x=bad) != 0
+
+
+# what a role or a database may have set for all of its sessions
+MODES = [
+    "statement_timeout = '20ms'",
+    "idle_in_transaction_session_timeout = '20ms'",
+    "idle_session_timeout = '20ms'",
+    "default_transaction_read_only = on",
+    "default_transaction_isolation = serializable",
+    "quote_all_identifiers = on",
+    "standard_conforming_strings = off",
+    "client_encoding = latin1",
+    "search_path = ''",
+    "lock_timeout = '1ms'",
+    "role = {group}",
+]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_the_deploying_role_has_set_changes_nothing(
+    server: Database, platform: Database, role: str, mode: str
+) -> None:
+    group = f"{role}_group"
+    server.execute(f"create role {group} nologin")
+    server.execute(f"grant {group} to {role}")
+    own_platform(platform, group if "{group}" in mode else role)
+    platform.execute(f"grant create on database {platform.name} to {role}")
+    server.execute(f"alter role {role} set {mode.format(group=group)}")
+    as_role = [f"url={url(platform.name, user=role, password='secret')}", *OFF]
+    bare = platform.catalog()
+
+    deploy("upgrade", "head", database=platform.name, x=as_role)
+    installed = platform.catalog()
+    deploy("upgrade", "head", database=platform.name, x=as_role)
+    assert platform.catalog() == installed
+
+    class_id = platform.class_()
+    platform.execute(f"set session authorization {role}; set {mode.format(group=group)}")
+    if "read_only" not in mode and "timeout" not in mode:
+        assert [row.class_id for row in platform.run()] == [class_id]
+        levels = platform.rows(
+            "select check_name, level from class_activation.doctor() where level = 'error'"
+        )
+        assert levels in ([], [("pg_cron", "error")]), levels
+    platform.reconnect()
+
+    deploy("downgrade", "base", database=platform.name, x=as_role)
+    platform.wait_until_alone()
+    assert platform.catalog() == bare
+    platform.execute(f"drop owned by {group} cascade")
+    server.execute(f"drop owned by {group}")
+    server.execute(f"drop role {group}")
+
+
+def test_a_group_that_owns_the_platform_needs_to_create_in_public_and_is_told_so(
+    server: Database, platform: Database, role: str
+) -> None:
+    group = f"{role}_group"
+    server.execute(f"create role {group} nologin")
+    server.execute(f"grant {group} to {role}")
+    own_platform(platform, group)
+    platform.execute(f"revoke create on schema public from {group}, public")
+    platform.execute(f"grant create on schema public to {role}")
+    platform.execute(f"grant create on database {platform.name} to {role}")
+    as_role = [f"url={url(platform.name, user=role, password='secret')}", *OFF]
+    before = platform.catalog()
+
+    process = alembic("upgrade", "head", database=platform.name, x=as_role)
+
+    assert process.returncode != 0
+    assert f"right of role {group}, which owns public.program_classes, to create in schema public" in process.stderr
+    assert platform.catalog() == before
+    platform.execute(f"grant create on schema public to {group}")
+    deploy("upgrade", "head", database=platform.name, x=as_role)
+    platform.execute(f"drop owned by {group} cascade")
+    server.execute(f"drop owned by {group}")
+    server.execute(f"drop role {group}")
+
+
+def test_a_partitioned_table_is_refused_before_anything_is_done(platform: Database) -> None:
+    platform.execute("alter table public.program_classes rename to one_partition")
+    platform.execute(
+        "create table public.program_classes (like public.one_partition) partition by range (id);"
+        "alter table public.program_classes attach partition public.one_partition default"
+    )
+    before = platform.catalog()
+
+    process = alembic("upgrade", "head", database=platform.name, x=OFF)
+
+    assert process.returncode != 0
+    assert "public.program_classes as an ordinary table" in process.stderr
+    assert platform.catalog() == before

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta, timezone
 
 import psycopg
 import pytest
+from container import container, needs_docker
 from harness import COMMAND, Database, alembic, deploy, own_platform, posix_zone, psql, url
 
 pytestmark = pytest.mark.usefixtures("pg_cron")
@@ -388,3 +389,40 @@ def test_a_script_for_two_databases_is_refused(platform: Database) -> None:
 def test_the_server_of_the_tests_is_the_one_that_pg_variables_name(pg_cron: Database) -> None:
     assert pg_cron.connection.info.port == int(os.environ.get("PGPORT", "5432"))
     assert datetime.now(timezone.utc) - pg_cron.value("select now()") < timedelta(minutes=1)
+
+
+def test_an_old_pg_cron_is_refused_before_anything_is_done(cron: Database) -> None:
+    before = cron.catalog()
+    (version,) = cron.row("select extversion from pg_extension where extname = 'pg_cron'")
+    cron.execute("update pg_extension set extversion = '1.3' where extname = 'pg_cron'")
+    try:
+        for database, x in ((cron, []), (cron, [f"cron_url={url(cron.name)}"])):
+            process = alembic("upgrade", "head", database=database.name, x=x)
+            assert process.returncode != 0
+            assert "1.3, and 1.4 is needed" in process.stderr
+    finally:
+        cron.execute("update pg_extension set extversion = %s where extname = 'pg_cron'", version)
+    assert cron.catalog() == before
+
+
+def test_a_cron_url_without_pg_cron_leaves_nothing(platform: Database, empty: Database) -> None:
+    before = platform.catalog()
+
+    process = alembic("upgrade", "head", database=platform.name, x=[f"cron_url={url(empty.name)}"])
+
+    assert process.returncode != 0
+    assert f"database {empty.name}, which has no extension pg_cron" in process.stderr
+    assert platform.catalog() == before
+
+
+@needs_docker
+def test_a_cron_url_to_another_server_leaves_nothing(pg_cron: Database, platform: Database) -> None:
+    before = platform.catalog()
+    with container() as other:
+        other.database().execute("create extension pg_cron")
+        there = url("postgres").replace(f":{os.environ['PGPORT']}/", f":{other.env['PGPORT']}/")
+        process = alembic("upgrade", "head", database=platform.name, x=[f"cron_url={there}"])
+
+    assert process.returncode != 0
+    assert "of another server than the platform's" in process.stderr
+    assert platform.catalog() == before

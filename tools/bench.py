@@ -22,7 +22,7 @@ import psycopg
 from bad_days import CASES, fill, install
 from bad_days import table as bad_days_table
 from chart import JOB, LOOP, ORM, WORKER, chart, line, rect, text
-from harness import BATCH_USER, COMMAND, PLATFORMS_DUE, Database, wait_until
+from harness import BATCH_USER, COMMAND, PLATFORMS_DUE, Database
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -172,8 +172,7 @@ def measure(db: Database, way: Callable[[str], None]) -> Cost:
     began = time.perf_counter()
     way(db.name)
     seconds = time.perf_counter() - began
-    alone = "select count(*) = 1 from pg_stat_activity where datname = current_database()"
-    wait_until(lambda: db.value(alone))
+    db.wait_until_alone()
     wal, buffers = (after - earlier for after, earlier in zip(usage(db), before, strict=True))
     return Cost(seconds, wal, buffers)
 

@@ -17,3 +17,17 @@ exception when others then
       || ' -x cron_url=postgresql://..., or install without it: -x schedule=off.';
 end;
 $do$;
+
+do $do$
+declare
+  v_version constant text := (select e.extversion from pg_extension e where e.extname = 'pg_cron');
+begin
+  if string_to_array(regexp_replace(v_version, '[^0-9.].*$', ''), '.')::integer[] < array[1, 4] then
+    raise exception using
+      errcode = '0A000',
+      message = format('pg_cron in database %I is %s, and 1.4 is needed', current_database(), v_version),
+      hint = 'Nothing was installed. Install a newer pg_cron and let a superuser run: alter extension pg_cron update;'
+        || ' or install without it: -x schedule=off.';
+  end if;
+end;
+$do$;

@@ -22,6 +22,13 @@ begin
     where not has_schema_privilege('public', 'create')
 
     union all
+    -- which alter function ... owner to needs
+    select 2, format('right of role %s, which owns %s, to create in schema public', v_owner::regrole, v_classes)
+    where v_owner <> current_user::regrole
+      and not has_schema_privilege(v_owner, 'public', 'create')
+      and not (select r.rolsuper from pg_roles r where r.rolname = current_user)
+
+    union all
     select 3, format('membership of role %I in role %s, which owns %s', current_user, v_owner::regrole, v_classes)
     where not pg_has_role(v_owner, 'usage')
 

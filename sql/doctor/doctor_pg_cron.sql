@@ -109,12 +109,12 @@ begin
   select c.check_name, c.level, c.trouble, c.otherwise, c.fix
   from (
     select 1, 'pg_cron_preloaded', 'error',
-      case when s.libraries !~ '\mpg_cron\M' then
+      case when s.libraries !~ '(^|[, "])pg_cron($|[, "])' then
         'shared_preload_libraries does not name pg_cron, so no job in the cluster runs' end,
       'shared_preload_libraries names pg_cron',
       format('alter system set shared_preload_libraries = %s; -- then restart the server', (
         select string_agg(quote_literal(l), ', ')
-        from regexp_split_to_table(concat_ws(',', nullif(s.libraries, ''), 'pg_cron'), '\s*,\s*') l
+        from regexp_split_to_table(concat_ws(',', nullif(s.libraries, ''), 'pg_cron'), '[[:space:]]*,[[:space:]]*') l
       ))
     from (values (current_setting('shared_preload_libraries'))) s (libraries)
 

@@ -3,6 +3,7 @@ returns table (name text, definition text)
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
+set quote_all_identifiers = off
 as $function$
 begin
   return query
@@ -35,7 +36,7 @@ begin
   union all
   -- of its table only the columns, because the platform may rename it
   select format('index %s', i.indexrelid::regclass),
-    md5(concat(regexp_replace(pg_get_indexdef(i.indexrelid), ' ON \S+', ''), i.indisvalid))
+    md5(concat(regexp_replace(pg_get_indexdef(i.indexrelid), ' ON [^ ]+', ''), i.indisvalid))
   from pg_index i
   where i.indexrelid = to_regclass('public.class_activation_due_idx');
 end;

@@ -10,7 +10,7 @@ set row_security = on
 set lock_timeout = '2s'
 as $function$
 declare
-  v_commands constant text := 'select (public\.activate_scheduled_classes|class_activation\.\w+)\(';
+  v_commands constant text := 'select (public[.]activate_scheduled_classes|class_activation[.][a-z_]+)[(]';
 begin
   delete from class_activation.runs r
   where r.id = any (array(

@@ -19,7 +19,7 @@ declare
   ), '"$user", public');
 begin
   return concat_ws(', ',
-    nullif(ltrim(regexp_replace(v_search_path, '(^|,)\s*"?pg_temp"?\s*(?=,|$)', '', 'gi'), ', '), ''), 'pg_temp');
+    nullif(ltrim(regexp_replace(v_search_path, '(^|,)[[:space:]]*"?pg_temp"?[[:space:]]*(?=,|$)', '', 'gi'), ', '), ''), 'pg_temp');
 end;
 $function$;
 

@@ -4,6 +4,7 @@ returns setof text
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
+set quote_all_identifiers = off
 as $function$
 declare
   v_cohorts constant boolean := to_regclass('public.program_class_cohorts') is not null;
@@ -23,7 +24,7 @@ begin
       (v_classes, 'id', '^integer$'),
       (v_classes, 'facility_id', '^integer$'),
       -- the platform has kept the status as text before
-      (v_classes, 'status', '^(public\.class_status$|character varying|text)'),
+      (v_classes, 'status', '^(public[.]class_status$|character varying|text)'),
       (v_classes, 'start_dt', '^date$'),
       (v_classes, 'archived_at', '^timestamp with time zone$'),
       (v_classes, 'deleted_at', '^timestamp with time zone$'),
@@ -76,6 +77,13 @@ begin
       on a.attrelid = t.oid and a.attname = n.column_name and not a.attisdropped
     where a.attname is null
       or format_type(a.atttypid, a.atttypmod) !~ n.type_pattern
+
+    union all
+    select 2, format('public.%s as an ordinary table (an index cannot be built concurrently on others)', t.table_name)
+    from needed_table t
+    join pg_class c on c.oid = t.oid
+    where t.table_name = v_classes
+      and c.relkind <> 'r'
 
     union all
     select 3, format('label %L of type %s', l.label, format_type(a.atttypid, null))
