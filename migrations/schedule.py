@@ -15,7 +15,9 @@ from migrations.sql_files import application_path, driver_connection, execute, r
 JOB_FUNCTIONS = ("class_activation.activate_scheduled_classes", "class_activation.housekeeping")
 
 UNSCHEDULE = """
-select cron.unschedule(jobid) from cron.job where jobname = %(jobname)s and database = %(database)s
+select cron.unschedule(jobid)
+from cron.job
+where jobname in (%(jobname)s::text, split_part(%(jobname)s::text, '@', 1)) and database = %(database)s
 """
 
 SCHEDULE = """
@@ -91,8 +93,17 @@ def remove() -> None:
     if cron_url := read_options().cron_url:
         platform = driver_connection()
         with connect(cron_url) as cron:
-            for job in jobs(platform):
-                cron.execute(UNSCHEDULE, job)
+            removed = sum(cron.execute(UNSCHEDULE, job).rowcount for job in jobs(platform))
+            superuser, role, database = cron.execute(
+                "select rolsuper, rolname, current_database() from pg_roles where rolname = current_user"
+            ).fetchone()
+        (active,) = platform.execute("select active from class_activation.settings").fetchone()
+        if active and not removed and not superuser:
+            raise CommandError(
+                f"the pg_cron job is not visible to role {role} in database {database}\nHINT: Repeat as the "
+                "role of the job or as a superuser. Where there is none any more, let the owner set "
+                "class_activation.settings.active to false."
+            )
         platform.execute("update class_activation.settings set cron_database = null, active = false")
     run("deploy/unschedule")
 

@@ -6,14 +6,14 @@ from datetime import datetime, timedelta, timezone
 import psycopg
 import pytest
 from container import container, needs_docker
-from harness import COMMAND, Database, alembic, deploy, own_platform, posix_zone, psql, url
+from harness import COMMAND, Database, alembic, deploy, own_platform, posix_zone, psql, url, wait_until
 
 pytestmark = pytest.mark.usefixtures("pg_cron")
 
 JOBS = """
 select jobid, schedule, command, database, username, active
 from cron.job
-where jobname = 'activate_scheduled_classes'
+where jobname ~ '^activate_scheduled_classes'
 """
 
 
@@ -361,22 +361,6 @@ def test_a_role_that_may_not_schedule_or_run_the_job_is_told_what_to_grant(
     assert pg_cron.rows(JOBS) == []
 
 
-def test_the_job_of_another_database_is_not_overwritten(
-    pg_cron: Database, platform: Database, db: Database
-) -> None:
-    elsewhere = [f"cron_url={url(pg_cron.name)}"]
-    deploy("upgrade", "head", database=db.name, x=elsewhere)
-
-    process = alembic("upgrade", "head", database=platform.name, x=elsewhere)
-
-    assert process.returncode != 0
-    assert f"for another database: {db.name}" in process.stderr
-    job = pg_cron.row(JOBS)
-    assert job.database == db.name
-    assert f"select cron.unschedule({job.jobid});" in process.stderr
-    deploy("downgrade", "base", database=db.name, x=elsewhere)
-
-
 def test_a_script_for_two_databases_is_refused(platform: Database) -> None:
     process = alembic(
         "upgrade", "head", "--sql", database=platform.name, x=["cron_url=postgresql:///postgres"]
@@ -426,3 +410,41 @@ def test_a_cron_url_to_another_server_leaves_nothing(pg_cron: Database, platform
     assert process.returncode != 0
     assert "of another server than the platform's" in process.stderr
     assert platform.catalog() == before
+
+
+@pytest.mark.slow
+def test_a_fleet_of_platforms_shares_one_pg_cron_and_each_can_leave(
+    pg_cron: Database, templates: dict[tuple[str, str], str]
+) -> None:
+    elsewhere = [f"cron_url={url(pg_cron.name)}"]
+    fleet = []
+    for number in range(8):
+        name = f"class_activation_fleet_{number}"
+        pg_cron.execute(f"create database {name} template {templates['classes', 'platform']}")
+        fleet.append(Database(name))
+        deploy("upgrade", "head", database=name, x=[*elsewhere, "schedule=* * * * *"])
+    jobs = "select jobname, database from cron.job order by jobid"
+    assert {tuple(row) for row in pg_cron.rows(jobs)} == {
+        (f"{job}@{db.name}", db.name)
+        for db in fleet
+        for job in ("activate_scheduled_classes", "class_activation_housekeeping")
+    }
+
+    classes = [db.class_() for db in fleet]
+    wait_until(
+        lambda: {db.status(c) for db, c in zip(fleet, classes, strict=True)} == {"Active"}, timeout=130
+    )
+
+    leaver, *others = fleet
+    deploy("downgrade", "base", database=leaver.name, x=elsewhere)
+    assert {row.database for row in pg_cron.rows(jobs)} == {db.name for db in others}
+    # a second deployment changes nothing for the others
+    before = pg_cron.rows("select * from cron.job order by jobid")
+    deploy("upgrade", "head", database=others[0].name, x=elsewhere)
+    assert pg_cron.rows("select * from cron.job order by jobid") == before
+    for db in others:
+        deploy("downgrade", "base", database=db.name, x=elsewhere)
+    assert pg_cron.rows(jobs) == []
+    for db in fleet:
+        db.close()
+        pg_cron.execute(f"drop database {db.name} with (force)")

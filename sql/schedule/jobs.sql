@@ -1,4 +1,5 @@
--- The two pg_cron jobs, defined once. They run as the owner of the platform's table; where that role may not log
+-- The two pg_cron jobs, defined once. Where pg_cron is in another database, it may serve many platforms, so their
+-- names carry that of this database. They run as the owner of the platform's table; where that role may not log
 -- in, they are their creator's (username is null).
 create or replace function class_activation.jobs(
   p_schedule text default null,
@@ -11,7 +12,8 @@ set search_path = pg_catalog, pg_temp
 as $function$
 begin
   return query
-  select j.jobname, j.schedule, j.command, current_database()::text, (
+  select j.jobname || case when s.cron_database is null then '' else '@' || current_database() end, j.schedule, j.command,
+    current_database()::text, (
     select r.rolname::text from pg_roles r where r.oid = class_activation.platform_owner() and r.rolcanlogin
   )
   from class_activation.settings s

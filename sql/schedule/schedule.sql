@@ -25,7 +25,7 @@ begin
       hint = 'If it lives in another database, deploy with alembic -x cron_url=postgresql://..., or run there: ' || (
         select string_agg(
           format('select cron.schedule_in_database(%L, %L, %L, %L, %L, true);',
-            j.jobname, j.schedule, j.command, j.database,
+            j.jobname || '@' || j.database, j.schedule, j.command, j.database,
             case when (select r.rolsuper from pg_roles r where r.rolname = current_user) then j.username end),
           ' '
         )

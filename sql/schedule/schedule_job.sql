@@ -43,12 +43,12 @@ begin
         || format(' cron.schedule_in_database to %I;', current_user);
   end if;
 
-  -- cron.schedule does not make an inactive job active again
+  -- cron.schedule does not make an inactive job active again; release 0.1.0 had the plain name everywhere
   perform cron.unschedule(j.jobid)
   from cron.job j
-  where j.jobname = p_jobname
+  where j.jobname in (p_jobname, split_part(p_jobname, '@', 1))
     and j.database = p_database
-    and (not j.active or j.username <> v_username);
+    and (not j.active or j.username <> v_username or j.jobname <> p_jobname);
 
   if v_superuser or p_database <> current_database() then
     return cron.schedule_in_database(
@@ -63,6 +63,6 @@ $function$;
 revoke execute on function class_activation.schedule_job(text, text, text, text, text) from public;
 
 comment on function class_activation.schedule_job(text, text, text, text, text) is
-'Creates, changes or re-activates one job of pg_cron for p_database and returns its jobid. Other jobs of that name
-for that database are removed, as far as the calling role sees them.
+'Creates, changes or re-activates one job of pg_cron for p_database and returns its jobid. Other jobs of that name,
+or of the plain one before an @, for that database are removed, as far as the calling role sees them.
 Errors: 42710 the role has a job of that name for another database; 42501 it may not schedule for another database.';
