@@ -66,8 +66,8 @@ def run_online() -> None:
     engine = create_engine("postgresql+psycopg://", creator=lambda: connect(options.url), poolclass=NullPool)
     with told_plainly(), only_deployer(options.url) as guard, engine.connect() as connection:
         guard.execute(read("deploy/own_schema"))
-        if options.cron_url is not None and command in ("upgrade", "downgrade"):
-            schedule.preflight_elsewhere(guard, options.cron_url)
+        if command in ("upgrade", "downgrade"):
+            schedule.preflight(guard)
         if command == "upgrade":
             repeatable.rebuild_index(guard)
         context.configure(connection=connection, **configuration)

@@ -64,28 +64,55 @@ def set_up() -> None:
         execute("select class_activation.schedule() from class_activation.settings where active is null;")
 
 
-def preflight_elsewhere(platform: psycopg.Connection, cron_url: str) -> None:
-    """Refuse a cron_url from which the job cannot be scheduled, before anything is done."""
-    with connect(cron_url) as cron:
-        name, role = cron.execute("select current_database(), current_user").fetchone()
-        if cron.execute(SERVER).fetchone() != platform.execute(SERVER).fetchone():
+def preflight(platform: psycopg.Connection) -> None:
+    """Refuse a cron_url or a schedule that cannot work, before anything is done."""
+    options = read_options()
+    if options.cron_url is not None:
+        with connect(options.cron_url) as cron:
+            require_pg_cron(platform, cron)
+            require_schedule(cron, options.schedule)
+    else:
+        require_schedule(platform, options.schedule)
+
+
+def require_schedule(cron: psycopg.Connection, schedule: str | None) -> None:
+    """Let pg_cron read the SCHEDULE, and forget it again."""
+    if schedule in (None, OFF):
+        return
+    try:
+        with cron.transaction(force_rollback=True):
+            cron.execute("create extension if not exists pg_cron")
+            cron.execute("select cron.schedule('class_activation', %s, 'select 1')", [schedule])
+    except psycopg.Error as error:
+        # whatever else is missing has an error of its own later
+        if "invalid schedule" in str(error):
             raise CommandError(
-                f"cron_url leads to database {name} of another server than the platform's: pass the database "
-                "on the platform's server that has pg_cron"
-            )
-        version, usage = cron.execute(EXTENSION).fetchone() or (None, None)
-        if version is None:
-            raise CommandError(
-                f"cron_url leads to database {name}, which has no extension pg_cron: pass the database that "
-                "cron.database_name names, and let a superuser run there create extension pg_cron;"
-            )
-        if tuple(map(int, re.findall(r"\d+", version)[:2])) < (1, 4):
-            raise CommandError(f"pg_cron in database {name} is {version}, and 1.4 is needed: update it")
-        if not usage:
-            raise CommandError(
-                f"role {role} may not use schema cron in database {name}: let a superuser run there "
-                f"grant usage on schema cron to {role};"
-            )
+                f"pg_cron does not understand the schedule {schedule!r}\nHINT: Nothing was done. Pass a cron "
+                "expression in GMT, such as -x 'schedule=*/15 * * * *', or leave it out."
+            ) from error
+
+
+def require_pg_cron(platform: psycopg.Connection, cron: psycopg.Connection) -> None:
+    """Refuse a database from which the job cannot be scheduled."""
+    name, role = cron.execute("select current_database(), current_user").fetchone()
+    if cron.execute(SERVER).fetchone() != platform.execute(SERVER).fetchone():
+        raise CommandError(
+            f"cron_url leads to database {name} of another server than the platform's: pass the database "
+            "on the platform's server that has pg_cron"
+        )
+    version, usage = cron.execute(EXTENSION).fetchone() or (None, None)
+    if version is None:
+        raise CommandError(
+            f"cron_url leads to database {name}, which has no extension pg_cron: pass the database that "
+            "cron.database_name names, and let a superuser run there create extension pg_cron;"
+        )
+    if tuple(map(int, re.findall(r"\d+", version)[:2])) < (1, 4):
+        raise CommandError(f"pg_cron in database {name} is {version}, and 1.4 is needed: update it")
+    if not usage:
+        raise CommandError(
+            f"role {role} may not use schema cron in database {name}: let a superuser run there "
+            f"grant usage on schema cron to {role};"
+        )
 
 
 def remove() -> None:

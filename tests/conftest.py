@@ -46,7 +46,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the slow tests, and spread those that wait for each other, so that no process is idle."""
+    """Begin with the slow tests, and spread those that wait for each other over the rest: no process is idle."""
     seen = Counter()
 
     def position(item: pytest.Item) -> float:
@@ -54,7 +54,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             return 0
         alone = "pg_cron" in item.fixturenames
         seen[alone] += 1
-        return seen[alone] / total[alone]
+        part = seen[alone] / total[alone]
+        return (1 + part) / 2 if alone else part
 
     total = Counter("pg_cron" in item.fixturenames for item in items)
     items.sort(key=position)

@@ -90,11 +90,16 @@ def test_a_script_schedules_the_same_job(cron: Database) -> None:
     assert cron.row(JOBS)[1:] == by_script[1:]
 
 
-def test_a_schedule_that_pg_cron_refuses_can_be_repeated_with_a_good_one(cron: Database) -> None:
-    process = alembic("upgrade", "head", database=cron.name, x=["schedule=every morning"])
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_schedule_that_pg_cron_refuses_leaves_nothing(cron: Database, elsewhere: bool) -> None:
+    before = cron.catalog()
+    x = [f"cron_url={url(cron.name)}"] if elsewhere else []
+
+    process = alembic("upgrade", "head", database=cron.name, x=["schedule=every morning", *x])
 
     assert process.returncode != 0
-    assert "every morning" in process.stderr
+    assert "'every morning'" in process.stderr
+    assert cron.catalog() == before
     deploy("upgrade", "head", database=cron.name)
     assert cron.row(JOBS).schedule == "*/15 * * * *"
 
