@@ -5,11 +5,12 @@ DEBIAN := $(VENV)/debian
 PROCESSES := $(shell expr $$(nproc) + 1)
 PYTHON := PYTHONPATH=tests $(VENV)/bin/python
 
-.PHONY: help demo test lint mornings bench clean
+.PHONY: help demo test quick lint mornings bench clean
 
 help:
 	@echo "make demo       the job on a sample platform, until pg_cron activates a class by itself"
 	@echo "make test       all tests (PYTEST='-k sessions' for some); SERVER=docker for PostgreSQL 17"
+	@echo "make quick      the tests of the functions, on one shape of the platform, in less than a minute"
 	@echo "make lint       style of Python and shell"
 	@echo "make mornings   5 AM at seven facilities, by this job and by the platform's worker, on a moved clock (Docker)"
 	@echo "make bench      what the job costs, side by side with five other ways to do the same"
@@ -20,10 +21,12 @@ demo: $(READY)
 test: $(READY) $(DEBIAN)
 	@PATH="$(CURDIR)/$(DEBIAN)/usr/bin:$(CURDIR)/$(DEBIAN)/usr/sbin:$$PATH" tools/with-postgres $(VENV)/bin/pytest -n $(PROCESSES) $(PYTEST)
 
+quick: $(READY)
+	@tools/with-postgres $(VENV)/bin/pytest -n $(PROCESSES) -m "not slow" -k "not cohorts" --no-header \
+	  tests/test_rule.py tests/test_activation.py tests/test_bad_classes.py tests/test_operation.py tests/test_sessions.py $(PYTEST)
+
 lint: $(READY)
-	@$(VENV)/bin/ruff check .
-	@$(VENV)/bin/ruff format --check .
-	@for script in tools/apt-install tools/make-venv tools/unpack-debian tools/with-postgres .ci/run; do bash -n $$script; done
+	@$(VENV)/bin/pre-commit run --all-files
 
 mornings: $(READY)
 	@SERVER=docker tools/with-postgres env $(PYTHON) tools/mornings.py
