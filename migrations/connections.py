@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import psycopg
 from alembic.util import CommandError
+from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.exc import DBAPIError
 
 SESSION_SETTINGS = (
@@ -62,11 +63,26 @@ HINTS = {
 log = logging.getLogger("alembic.class_activation")
 
 
+def connection_string(url: str) -> str:
+    """Return URL as libpq takes it; what is wrong is not repeated, because it may be a part of a password."""
+    string = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url)
+    # libpq would take what follows an "@" or "/" in a password for the host, the port or the database
+    authority, _, rest = string.partition("://")[2].partition("/")
+    try:
+        if authority.count("@") > 1 or "@" in rest:
+            raise psycopg.ProgrammingError
+        conninfo_to_dict(string)
+    except psycopg.ProgrammingError:
+        raise CommandError(
+            "the connection string is not one that libpq takes\nHINT: In a URL, write special characters of "
+            "the password as %40 and the like, or leave it to PGPASSWORD or ~/.pgpass."
+        ) from None
+    return string
+
+
 def connect(url: str) -> psycopg.Connection:
     """Connect to URL (or, if that is empty, where libpq's PG* variables point)."""
-    connection = psycopg.connect(
-        re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url), autocommit=True, prepare_threshold=None
-    )
+    connection = psycopg.connect(connection_string(url), autocommit=True, prepare_threshold=None)
     if direct := connection.execute(POOLED, [connection.info.backend_pid]).fetchone():
         connection.close()
         raise CommandError(

@@ -67,6 +67,7 @@ def run_online() -> None:
     with told_plainly(), only_deployer(options.url) as guard, engine.connect() as connection:
         guard.execute(read("deploy/own_schema"))
         if command in ("upgrade", "downgrade"):
+            guard.execute(read("deploy/tables_are_there"))
             schedule.preflight(guard)
         if command == "upgrade":
             repeatable.rebuild_index(guard)

@@ -1,6 +1,7 @@
 """A database for each test on the server that libpq's PG* variables name."""
 
 import os
+import random
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -9,6 +10,9 @@ from contextlib import closing
 import pytest
 from harness import ROOT, Database, deploy, wait_until
 from hypothesis import settings
+
+# alembic.ini names the migrations from there
+os.chdir(ROOT)
 
 TEMPLATE = f"class_activation_template_{uuid.uuid4().hex[:8]}"
 
@@ -38,6 +42,22 @@ ON_BOTH_SHAPES = {
 }
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that repeats the dice of a run, as far as the order of several sessions lets it."""
+    parser.addoption("--seed", type=int, default=random.randrange(2**32), help="of storm and crash")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say how to repeat the run."""
+    return f"--seed={config.option.seed}"
+
+
+@pytest.fixture(autouse=True)
+def same_dice(request: pytest.FixtureRequest) -> None:
+    """Let each test throw the dice of its own name and the seed."""
+    random.seed(f"{request.config.option.seed} {request.node.name}")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give a test the shapes of the platform on which it runs."""
     if "shape" in metafunc.fixturenames:
@@ -46,7 +66,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the slow tests, and spread those that wait for each other over the rest: no process is idle."""
+    """Begin with the slow tests, and spread those that wait for each other: so no process is idle."""
     seen = Counter()
 
     def position(item: pytest.Item) -> float:
@@ -67,6 +87,8 @@ def pg_cron(server: Database) -> Iterator[Database]:
     with closing(Database(server.name)) as keeper:
         # it polls, because a waiting pg_advisory_lock() would hold up "create index concurrently"
         wait_until(lambda: keeper.value("select pg_try_advisory_lock(hashtext('pg_cron'))"), timeout=600)
+        if not server.value("select count(*) from pg_available_extensions where name = 'pg_cron'"):
+            pytest.skip("needs pg_cron on the server")
         server.execute("create extension if not exists pg_cron")
         # pg_cron's functions do not survive in a session that has seen another extension of that name
         server.reconnect()

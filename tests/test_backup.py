@@ -1,6 +1,7 @@
 """pg_dump and restore, into the same major version and into a newer one."""
 
 import os
+import re
 import shutil
 import subprocess
 from datetime import datetime, timedelta, timezone
@@ -21,6 +22,9 @@ $psql --command="select activate_scheduled_classes()"
 
 
 def test_a_restored_database_is_the_same_and_works(db: Database, empty: Database, role: str) -> None:
+    (pg_dump,) = re.search(r"(\d+)\.", client(db, "pg_dump", "--version")).groups()
+    if int(pg_dump) < db.connection.info.server_version // 10000:
+        pytest.skip("needs a pg_dump that is as new as the server")
     db.execute(f"grant execute on function public.activate_scheduled_classes to {role}")
     activated, waiting = db.class_(), db.class_()
     db.enrollment(activated)

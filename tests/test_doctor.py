@@ -322,3 +322,11 @@ def test_with_the_job_in_another_database_doctor_says_where_to_look(
     assert levels(platform)["pg_cron"] == "ok"
 
     deploy("downgrade", "base", database=platform.name, x=elsewhere)
+
+
+def test_a_publication_of_all_tables_is_named(patient: Database) -> None:
+    assert check(patient, "replication").detail == "no publication is for all tables"
+    patient.execute("create publication everything for all tables")
+    row = check(patient, "replication")
+    patient.execute("drop publication everything")
+    assert (row.level, row.detail.endswith("publication everything")) == ("ok", True)

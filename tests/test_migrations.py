@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -539,3 +540,70 @@ def test_a_partitioned_table_is_refused_before_anything_is_done(platform: Databa
     assert process.returncode != 0
     assert "public.program_classes as an ordinary table" in process.stderr
     assert platform.catalog() == before
+
+
+@pytest.mark.parametrize(
+    "connection",
+    [
+        "postgresql://a:{}%%@h/x",
+        "postgresql://a:p@{}@h/x",
+        "postgresql://a:p/{}@h/x",
+        "postgresql://a:p {}@h/x",
+        "host=h password=p {}",
+        "host=h password='{}",
+    ],
+)
+@pytest.mark.parametrize("option", ["url", "cron_url"])
+def test_a_password_that_libpq_misreads_is_not_printed(
+    platform: Database, connection: str, option: str
+) -> None:
+    process = alembic(
+        "upgrade", "head", database=platform.name, x=[f"{option}={connection.format('geheim')}"]
+    )
+
+    assert process.returncode != 0
+    assert "not one that libpq takes" in process.stderr
+    assert "geheim" not in process.stdout + process.stderr
+
+
+@pytest.mark.parametrize("name", ["per%cent", "col:on", "a blank", "%(here)s"])
+def test_a_checkout_may_be_anywhere(platform: Database, tmp_path: Path, name: str) -> None:
+    project = tmp_path / name
+    for part in ("migrations", "sql"):
+        shutil.copytree(ROOT / part, project / part)
+    shutil.copy(ROOT / "alembic.ini", project)
+
+    deploy("upgrade", "head", database=platform.name, x=OFF, project=project)
+
+    assert platform.value("select class_activation.version()")
+
+
+@pytest.mark.parametrize("revision", ["head", "0001"])
+@pytest.mark.parametrize("command", [("upgrade", "head"), ("downgrade", "base")])
+def test_a_revision_that_was_stamped_on_a_bare_platform_is_refused_and_the_hint_recovers(
+    platform: Database, revision: str, command: tuple[str, str]
+) -> None:
+    bare = platform.catalog()
+    deploy("stamp", revision, database=platform.name)
+
+    process = alembic(*command, database=platform.name, x=OFF)
+
+    assert process.returncode != 0
+    assert "alembic stamp" in process.stderr
+    platform.execute(process.stderr.split("HINT: ")[1].split(" -- ")[0])
+    deploy("upgrade", "head", database=platform.name, x=OFF)
+    deploy("downgrade", "base", database=platform.name)
+    platform.wait_until_alone()
+    assert platform.catalog() == bare
+
+
+def test_an_identity_that_is_behind_its_rows_is_healed_by_the_next_upgrade(db: Database) -> None:
+    db.run()
+    db.execute("alter table class_activation.runs alter id restart with 1")
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        db.run()
+
+    deploy("upgrade", "head", database=db.name, x=OFF)
+
+    db.run()
+    assert db.last_run().id > 1

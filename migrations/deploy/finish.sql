@@ -84,6 +84,11 @@ begin
     set local search_path = pg_catalog, pg_temp;
   end loop;
 
+  -- after a restore of the rows alone
+  perform setval('class_activation.runs_id_seq', r.newest)
+  from (select max(s.id) from class_activation.runs s) r (newest)
+  where r.newest >= (select q.last_value + q.is_called::integer from class_activation.runs_id_seq q);
+
   insert into class_activation.settings default values on conflict do nothing;
 
   delete from class_activation.installed_objects i

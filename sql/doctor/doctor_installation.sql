@@ -76,6 +76,14 @@ begin
     'grant usage on schema class_activation to public;';
 
   return query
+  select 'replication', 'ok', null::text,
+    coalesce('for all tables, ours too, which its subscribers must have: publication ' || string_agg(p.pubname, ', '),
+      'no publication is for all tables'),
+    null::text
+  from pg_publication p
+  where p.puballtables;
+
+  return query
   select 'overloads', 'error',
     'may be called in place of the job: ' || string_agg(p.oid::regprocedure::text, ', ' order by p.oid),
     'no other function has the name of the job',
