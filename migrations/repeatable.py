@@ -6,13 +6,13 @@ from contextlib import AbstractContextManager, nullcontext
 import psycopg
 from alembic import context
 
+from migrations import index
 from migrations.sql_files import (
     SQL,
     application_path,
     driver_connection,
     execute,
     functions,
-    gexec,
     run,
     signatures,
 )
@@ -123,5 +123,5 @@ def rebuild_index(connection: psycopg.Connection) -> None:
     ).fetchone()
     if not installed or valid:
         return
-    gexec("versions/0002_index", connection)
+    index.build(connection)
     log.info("Rebuilt index public.class_activation_due_idx")

@@ -607,3 +607,17 @@ def test_an_identity_that_is_behind_its_rows_is_healed_by_the_next_upgrade(db: D
 
     db.run()
     assert db.last_run().id > 1
+
+
+def test_a_long_build_of_the_index_says_how_far_it_is(
+    platform: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("migrations.index.PROGRESS_SECONDS", 0.2)
+    platform.class_()
+    with platform.connect(autocommit=False) as editor:
+        editor.execute("update public.program_classes set capacity = 1")
+        process = alembic("upgrade", "head", database=platform.name, x=OFF)
+
+    assert process.returncode != 0
+    assert "INFO Index: waiting for writers before build" in process.stderr
+    assert "waiting for 1 sessions" in process.stderr

@@ -6,7 +6,8 @@ Revises: 0001
 
 from alembic import op
 
-from migrations.sql_files import application_path, gexec
+from migrations import index
+from migrations.sql_files import application_path
 
 revision = "0002"
 down_revision = "0001"
@@ -14,7 +15,7 @@ down_revision = "0001"
 
 def upgrade() -> None:
     with op.get_context().autocommit_block():
-        gexec("versions/0002_index")
+        index.build()
 
 
 def downgrade() -> None:
