@@ -71,7 +71,7 @@ def run(name: str, **values: str) -> None:
 def application_path(connection: psycopg.Connection | None = None) -> Iterator[None]:
     """Let the platform's event triggers meet the search path that they meet when its own migrations run.
 
-    Only for DDL that names its schemas: a query could meet what somebody has planted.
+    Only for DDL that names its schemas: a query could meet what another role has planted.
     """
     execute(APPLICATION_PATH, connection)
     yield

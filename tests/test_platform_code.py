@@ -490,7 +490,7 @@ def test_the_platforms_triggers_meet_the_search_path_of_a_new_session_of_the_own
 def test_a_path_for_every_role_of_the_cluster_counts_too(owned: Database, role: str) -> None:
     owned.execute(AUDIT.format(role=role, classes=owned.classes))
     class_id = owned.class_()
-    with owned.connection.transaction(force_rollback=True):  # nobody else is to meet it
+    with owned.connection.transaction(force_rollback=True):  # other tests are not to meet it
         owned.execute("alter role all set search_path = audit, public")
         assert [row.class_id for row in owned.run(AS_OF)] == [class_id]
 

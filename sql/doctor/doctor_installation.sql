@@ -77,7 +77,7 @@ begin
 
   return query
   select 'replication', 'ok', null::text,
-    coalesce('for all tables, ours too, which its subscribers must have: publication ' || string_agg(p.pubname, ', '),
+    coalesce('for all tables, also those of class activation, which its subscribers must have: publication ' || string_agg(p.pubname, ', '),
       'no publication is for all tables'),
     null::text
   from pg_publication p
