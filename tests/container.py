@@ -24,10 +24,6 @@ FAKETIME = {
 }
 
 
-# as in tools/with-postgres
-IN_MEMORY = "--tmpfs=/var/lib/postgresql:mode=1777"
-
-
 class Container:
     """A server in the image that tools/with-postgres has built; the PG* variables but PGPORT are its too."""
 
@@ -37,8 +33,7 @@ class Container:
         self._databases: list[Database] = []
         self._clock = tempfile.TemporaryDirectory()
         Path(self._clock.name).chmod(0o755)
-        options = ["--env=PGPASSWORD", "--publish=127.0.0.1::5432", IN_MEMORY]
-        options += [f"--volume={self._clock.name}:/clock:ro"]
+        options = ["--env=PGPASSWORD", "--publish=127.0.0.1::5432", f"--volume={self._clock.name}:/clock:ro"]
         if clock:
             self.set_clock(clock)
             options += [f"--env={name}={value}" for name, value in FAKETIME.items()]
