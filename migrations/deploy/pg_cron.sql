@@ -4,7 +4,8 @@ do $do$
 begin
   if not exists (select from pg_extension e where e.extname = 'pg_cron') then
     perform set_config('search_path', current_setting('class_activation.search_path'), true);
-    create extension pg_cron;
+    -- where 1.6 insists on being, so that a dump of 1.4 can be restored there
+    create extension pg_cron with schema pg_catalog;
     set local search_path = pg_catalog, pg_temp;
   end if;
 exception when others then
