@@ -40,6 +40,8 @@ where jobname = 'activate_scheduled_classes' and database = %s
 # the same instance, not one of the same name or a copy of it
 SERVER = "select system_identifier, pg_postmaster_start_time() from pg_control_system()"
 
+WHO_AND_WHERE = "select rolname, rolsuper, current_database() from pg_roles where rolname = current_user"
+
 EXTENSION = """
 select e.extversion, has_schema_privilege(n.oid, 'usage')
 from pg_extension e
@@ -94,7 +96,7 @@ def require_schedule(cron: psycopg.Connection, schedule: str | None) -> None:
 
 def require_pg_cron(platform: psycopg.Connection, cron: psycopg.Connection) -> None:
     """Refuse a database from which the job cannot be scheduled."""
-    name, role = cron.execute("select current_database(), current_user").fetchone()
+    role, _, name = cron.execute(WHO_AND_WHERE).fetchone()
     if cron.execute(SERVER).fetchone() != platform.execute(SERVER).fetchone():
         raise CommandError(
             f"cron_url leads to database {name} of another server than the platform's: pass the database "
@@ -121,9 +123,7 @@ def remove() -> None:
         platform = driver_connection()
         with connect(cron_url) as cron:
             removed = sum(cron.execute(UNSCHEDULE, job).rowcount for job in jobs(platform))
-            superuser, role, database = cron.execute(
-                "select rolsuper, rolname, current_database() from pg_roles where rolname = current_user"
-            ).fetchone()
+            role, superuser, database = cron.execute(WHO_AND_WHERE).fetchone()
         (active,) = platform.execute("select active from class_activation.settings").fetchone()
         if active and not removed and not superuser:
             raise CommandError(
@@ -147,9 +147,7 @@ def schedule_elsewhere(cron_url: str, schedule: str | None) -> None:
         "select cron_database is not distinct from '' from class_activation.settings"
     ).fetchone()
     with connect(cron_url) as cron:
-        role, is_superuser, cron_database = cron.execute(
-            "select rolname, rolsuper, current_database() from pg_roles where rolname = current_user"
-        ).fetchone()
+        role, is_superuser, cron_database = cron.execute(WHO_AND_WHERE).fetchone()
         (database,) = platform.execute("select current_database()").fetchone()
         kept = cron.execute(KEPT, [database]).fetchone() if first else None
         platform.execute(
