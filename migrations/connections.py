@@ -12,6 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.exc import DBAPIError
 
 SESSION_SETTINGS = (
+    "set statement_timeout = 0",
     # whatever the role or the database has set, a deployment takes its time, writes, and reads SQL as it is
     # written; not all versions of PostgreSQL have all of these
     """do $do$
@@ -25,7 +26,6 @@ begin
     ('idle_session_timeout', '0'),
     ('quote_all_identifiers', 'off'),
     ('standard_conforming_strings', 'on'),
-    ('statement_timeout', '0'),
     ('transaction_timeout', '0')
   ) v (name, value)
   join pg_catalog.pg_settings s on s.name operator(pg_catalog.=) v.name;
@@ -45,17 +45,20 @@ $do$""",
     "set lock_timeout = '4s'",
 )
 
-# what a pooler says is the process of the server is one that it made up
+# What a pooler says is the process of the server is one that it made up. Nothing may stay in a pooled session,
+# and a pooler may give each message to another one: so it is "local", and both are one message.
 POOLED = """
+set local statement_timeout = 0;
 select concat_ws(' ', 'host=' || host(inet_server_addr()), 'port=' || coalesce(inet_server_port()::text,
   current_setting('port')))
-where pg_backend_pid() <> %s
+where pg_backend_pid() <> {pid}
 """
 
 LOCK = "select pg_try_advisory_lock(hashtext('class_activation'), hashtext('alembic'))"
 LOCK_WAIT_SECONDS = 600
 
 HINTS = {
+    psycopg.errors.InsufficientPrivilege: "Deploy as the owner of the platform's tables, or as a superuser.",
     psycopg.errors.LockNotAvailable: "Somebody else is at work on the table: repeat the command, "
     "which goes on where this one stopped.",
 }
@@ -83,7 +86,9 @@ def connection_string(url: str) -> str:
 def connect(url: str) -> psycopg.Connection:
     """Connect to URL (or, if that is empty, where libpq's PG* variables point)."""
     connection = psycopg.connect(connection_string(url), autocommit=True, prepare_threshold=None)
-    if direct := connection.execute(POOLED, [connection.info.backend_pid]).fetchone():
+    answer = connection.execute(POOLED.format(pid=connection.info.backend_pid))
+    answer.nextset()
+    if direct := answer.fetchone():
         connection.close()
         raise CommandError(
             "the connection leads through a pooler, in whose sessions a deployment would leave its settings\n"

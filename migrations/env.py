@@ -69,12 +69,11 @@ def run_online() -> None:
         if command in ("upgrade", "downgrade"):
             guard.execute(read("deploy/tables_are_there"))
             schedule.preflight(guard)
-        if command == "upgrade":
-            repeatable.rebuild_index(guard)
         context.configure(connection=connection, **configuration)
         if command == "upgrade":
             with context.begin_transaction():
                 preflight()
+            repeatable.rebuild_index(guard)
         try:
             with context.begin_transaction():
                 context.run_migrations()

@@ -56,14 +56,19 @@ def set_up() -> None:
     """Schedule the job as the options say; without any, only if that was never decided."""
     options = read_options()
     if options.schedule == OFF:
-        execute("update class_activation.settings set active = false where active is null;")
+        execute(
+            "update class_activation.settings set active = false, cron_database = null where active is null;"
+        )
     elif options.cron_url is not None:
         schedule_elsewhere(options.cron_url, options.schedule)
     elif options.schedule is not None:
         literal = options.schedule.replace("'", "''")
         execute(f"select class_activation.schedule('{literal}');")
     else:
-        execute("select class_activation.schedule() from class_activation.settings where active is null;")
+        execute(
+            "select class_activation.schedule() from class_activation.settings"
+            " where active is null and cron_database is null;"
+        )
 
 
 def preflight(platform: psycopg.Connection) -> None:

@@ -449,9 +449,9 @@ def test_the_url_comes_from_x_then_database_url_then_pg_variables(
 
 # what a role or a database may have set for all of its sessions
 MODES = [
-    "statement_timeout = '20ms'",
-    "idle_in_transaction_session_timeout = '20ms'",
-    "idle_session_timeout = '20ms'",
+    "statement_timeout = '50ms'",
+    "idle_in_transaction_session_timeout = '50ms'",
+    "idle_session_timeout = '50ms'",
     "default_transaction_read_only = on",
     "default_transaction_isolation = serializable",
     "quote_all_identifiers = on",
@@ -621,3 +621,68 @@ def test_a_long_build_of_the_index_says_how_far_it_is(
     assert process.returncode != 0
     assert "INFO Index: waiting for writers before build" in process.stderr
     assert "waiting for 1 sessions" in process.stderr
+
+
+def test_tables_that_got_another_owner_are_followed_as_the_hint_says(
+    server: Database, platform: Database, role: str
+) -> None:
+    other = f"{role}_other"
+    server.execute(f"create role {other} login password 'secret'")
+    as_other = [f"url={url(platform.name, user=other, password='secret')}", *OFF]
+    own_platform(platform, role)
+    deploy("upgrade", "head", database=platform.name, x=OFF)
+    own_platform(platform, other)
+    for command in (("upgrade", "head"), ("downgrade", "base")):
+        process = alembic(*command, database=platform.name, x=OFF)
+        assert f"belongs to role {role}" in process.stderr
+
+    platform.execute(process.stderr.split("superuser (")[1].split(")")[0])
+    for command in (("current",), ("upgrade", "head"), ("downgrade", "base")):
+        process = alembic(*command, database=platform.name, x=as_other)
+        assert "Deploy as the owner of the platform's tables, or as a superuser" in process.stderr
+    deploy("upgrade", "head", database=platform.name, x=OFF)
+
+    assert set(installed_objects(platform).values()) == {other}
+    deploy("downgrade", "base", database=platform.name, x=as_other)
+    server.execute(f"reassign owned by {other} to {role}")
+    platform.execute(f"drop owned by {other} cascade")
+    server.execute(f"drop role {other}")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "alter table {classes} rename to something_else",
+        "drop table {classes} cascade",
+        "alter table public.program_class_enrollments rename to something_else",
+        "alter table public.facilities set schema class_activation_test",
+    ],
+)
+def test_without_a_table_of_the_platform_an_upgrade_names_it_and_a_downgrade_works(
+    db: Database, change: str
+) -> None:
+    db.execute("create schema class_activation_test")
+    db.execute(change)
+
+    process = alembic("upgrade", "head", database=db.name, x=OFF)
+
+    assert process.returncode != 0
+    assert "cannot be installed" in process.stderr
+    assert "without: table public." in process.stderr
+    deploy("current", database=db.name)
+    deploy("downgrade", "base", database=db.name)
+    db.execute("drop schema class_activation_test cascade")
+    assert not [key for key in db.catalog() if "class_activation" in key[1]]
+
+
+def test_a_comment_that_a_dba_has_made_stays_whatever_is_in_it(platform: Database) -> None:
+    comment = "DBA's own: :word %s %(name)s 100% \\ {functions}"
+    deploy("upgrade", "head", database=platform.name, x=OFF)
+    platform.execute("select set_config('test.comment', %s, false)", comment)
+    platform.execute(
+        "do $$ begin execute format('comment on schema class_activation is %L',"
+        " current_setting('test.comment')); end $$"
+    )
+    deploy("upgrade", "head", database=platform.name, x=OFF)
+    assert platform.value("select obj_description('class_activation'::regnamespace)") == comment
+    deploy("downgrade", "base", database=platform.name)

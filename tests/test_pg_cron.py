@@ -195,6 +195,27 @@ def test_a_role_that_cannot_see_the_job_does_not_leave_it_behind(cron: Database,
     assert cron.rows(JOBS) == []
 
 
+def test_a_job_of_a_role_that_was_renamed_is_not_left_behind(cron: Database, role: str) -> None:
+    own_platform(cron, role)
+    cron.execute(f"grant usage on schema cron to {role}")
+    renamed = f"{role}_renamed"
+    deploy("upgrade", "head", database=cron.name, x=[f"url={url(cron.name, user=role, password='secret')}"])
+    cron.execute(f"alter role {role} rename to {renamed}; alter role {renamed} password 'secret'")
+    as_role = [f"url={url(cron.name, user=renamed, password='secret')}"]
+    deploy("upgrade", "head", database=cron.name, x=as_role)
+    defect = cron.row("select * from class_activation.doctor() where check_name = 'job_roles_exist'")
+    assert (defect.level, role in defect.detail) == ("error", True)
+
+    process = alembic("downgrade", "base", database=cron.name, x=as_role)
+
+    assert f"not visible to role {renamed}" in process.stderr
+    deploy("upgrade", "head", database=cron.name, x=["schedule=*/15 * * * *"])
+    assert [row.username for row in cron.rows(JOBS)] == [renamed]
+    deploy("downgrade", "base", database=cron.name, x=as_role)
+    assert cron.rows("select * from cron.job") == []
+    cron.execute(f"alter role {renamed} rename to {role}")
+
+
 def test_a_plain_owner_and_a_superuser_share_one_job(cron: Database, role: str) -> None:
     own_platform(cron, role)
     cron.execute(f"grant usage on schema cron to {role}")

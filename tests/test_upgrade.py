@@ -105,17 +105,21 @@ def test_the_schedule_the_hour_and_a_pause_of_0_1_0_are_kept(
     )
 
 
+@pytest.mark.parametrize("comments", ["as they were", "lost"])
 def test_a_job_of_0_1_0_in_another_database_goes_on_and_is_taken_over_with_cron_url(
-    pg_cron: Database, platform: Database, release: Path
+    pg_cron: Database, platform: Database, release: Path, comments: str
 ) -> None:
     elsewhere = [f"cron_url={url(pg_cron.name)}"]
     deploy("upgrade", "head", database=platform.name, x=["schedule=5 * * * *", *elsewhere], project=release)
     job = "select jobname, schedule, command from cron.job where jobname ~ '^activate_scheduled_classes'"
     before = pg_cron.row(job)
+    if comments == "lost":
+        platform.execute("comment on schema class_activation is null")
 
     deploy("upgrade", "head", database=platform.name)
     assert pg_cron.row(job) == before
     platform.execute(before.command)
+    assert "cron_url" in alembic("downgrade", "base", database=platform.name).stderr
 
     deploy("upgrade", "head", database=platform.name, x=elsewhere)
     assert pg_cron.row(job) == (

@@ -3,14 +3,15 @@
 -- Alembic would install once more.
 do $do$
 declare
+  v_owner constant regrole := (
+    select c.relowner::regrole
+    from pg_class c
+    where c.oid = coalesce(to_regclass('public.program_class_cohorts'), to_regclass('public.program_classes'))
+  );
   v_maker record;
   v_lost boolean := to_regclass('class_activation.alembic_version') is null;
 begin
-  select r.rolname as name, r.rolsuper or r.oid is not distinct from (
-    select c.relowner
-    from pg_class c
-    where c.oid = coalesce(to_regclass('public.program_class_cohorts'), to_regclass('public.program_classes'))
-  ) as trusted
+  select r.rolname as name, r.rolsuper or r.oid is not distinct from v_owner as trusted
   into v_maker
   from pg_namespace n
   join pg_roles r on r.oid = n.nspowner
@@ -23,8 +24,9 @@ begin
       errcode = '42501',
       message = format('schema class_activation in database %I belongs to role %I', current_database(), v_maker.name)
         || ', which does not own the platform''s table',
-      hint = 'Nothing was changed. If it is the one of class activation, give it to the owner of that table'
-        || ' (alter schema class_activation owner to NAME); if not, rename it.';
+      hint = 'Nothing was changed. If it is the one of class activation, give it to the owner of that table as a superuser'
+        || format(' (alter schema class_activation owner to %s;) and repeat as a superuser;', coalesce(v_owner::text, 'NAME'))
+        || ' if not, rename it.';
   end if;
 
   if not v_lost and to_regclass('class_activation.runs') is not null then

@@ -70,18 +70,21 @@ begin
   using v_author;
   execute format('update class_activation.holds h set start_dt = c.start_dt from %s c where c.id = h.class_id', v_classes);
 
+  -- the settings say it now
   if v_comment like '%' || v_elsewhere then
-    -- its name, and the schedule, are read when -x cron_url is given
-    insert into class_activation.settings (cron_database, active) values ('', true);
     v_comment := replace(v_comment, v_elsewhere, '');
     perform set_config('search_path', current_setting('class_activation.search_path'), true);
     execute pg_catalog.format('comment on schema class_activation is %L', v_comment);
     set local search_path = pg_catalog, pg_temp;
-    return;
   end if;
 
+  if not exists (select from pg_extension e where e.extname = 'pg_cron') then
+    -- if there is a job it is elsewhere: -x cron_url finds it, and -x schedule=off says that there is none
+    insert into class_activation.settings (cron_database) values ('');
+    return;
+  end if;
   insert into class_activation.settings (active) values (false);
-  if exists (select from pg_extension e where e.extname = 'pg_cron') and has_schema_privilege('cron', 'usage') then
+  if has_schema_privilege('cron', 'usage') then
     -- of several the owner's; an active one is scheduled anew by the deployment
     select j.schedule, j.active, substring(j.command from 'p_not_before => ''([0-9:.]+)''')::time as not_before
     into v_job

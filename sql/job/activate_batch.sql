@@ -66,7 +66,6 @@ begin
       hint = 'Look for a before trigger, a rule or a row security policy on the platform''s classes.';
   end if;
 
-  delete from class_activation.holds h where h.class_id = any (v_class_ids);
   delete from class_activation.problems p where p.class_id = any (v_class_ids);
 end;
 $function$;

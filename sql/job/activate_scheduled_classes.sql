@@ -38,7 +38,7 @@ declare
   v_third record;
   v_failed integer;
   v_skipped integer;
-  v_activated integer[];
+  v_run class_activation.runs;
 begin
   if p_as_of is null or p_as_of < '0001-01-01' or p_as_of > clock_timestamp() then
     raise exception using
@@ -126,20 +126,21 @@ begin
     enrollments_backfilled = v_first.backfilled + v_second.backfilled + v_third.backfilled,
     classes_failed = v_failed,
     classes_skipped = v_skipped
-  where r.id = v_run_id;
+  where r.id = v_run_id
+  returning r.* into v_run;
 
-  perform class_activation.announce(v_run_id);
+  perform class_activation.announce(v_run);
 
-  if v_first.activated + v_third.activated = 0 then
-    return;
+  if v_run.classes_activated > 0 then
+    return query
+    select a.class_id, a.facility_id, c.class_name, c.start_dt, a.due_at, a.enrollments_backfilled
+    from class_activation.activations a
+    join class_activation.class_details(
+      array(select b.class_id from class_activation.activations b where b.run_id = v_run_id)
+    ) c on c.class_id = a.class_id
+    where a.run_id = v_run_id
+    order by a.due_at, a.class_id;
   end if;
-  v_activated := array(select a.class_id from class_activation.activations a where a.run_id = v_run_id);
-  return query
-  select a.class_id, a.facility_id, c.class_name, c.start_dt, a.due_at, a.enrollments_backfilled
-  from class_activation.activations a
-  join class_activation.class_details(v_activated) c on c.class_id = a.class_id
-  where a.run_id = v_run_id
-  order by a.due_at, a.class_id;
 end;
 $function$;
 

@@ -10,24 +10,33 @@ set jit = off
 set enable_seqscan = off
 as $function$
 declare
+  -- not what this transaction has just activated
   v_activated constant integer[] := array(
-    select distinct a.class_id
+    select a.class_id
     from class_activation.activations a
-    where a.reverted_by is null
-      and (a.activated_at > now() - interval '24 hours' or a.class_id = any (p_with_problem))
-      -- not what this transaction has just activated
+    where a.activated_at > now() - interval '24 hours'
       and a.activated_at < now()
+      and a.reverted_by is null
+    union
+    select a.class_id
+    from class_activation.activations a
+    where a.class_id = any (p_with_problem)
+      and a.activated_at < now()
+      and a.reverted_by is null
   );
+  v_pending integer[];
 begin
-  if v_activated = '{}' then
-    return v_activated;
+  if v_activated <> '{}' then
+    v_pending := array(select e.class_id from class_activation.pending_enrollments(v_activated) e);
   end if;
-  return array(
-    select e.class_id
-    from class_activation.pending_enrollments(v_activated) e
-    join class_activation.live_classes('Active', v_activated) c on c.class_id = e.class_id
-    order by e.class_id = any (p_with_problem), e.class_id
-  );
+  if v_pending <> '{}' then
+    return array(
+      select c.class_id
+      from class_activation.live_classes('Active', v_pending) c
+      order by c.class_id = any (p_with_problem), c.class_id
+    );
+  end if;
+  return '{}'::integer[];
 end;
 $function$;
 

@@ -7,7 +7,7 @@ stable
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
-  v_search_path constant text := coalesce((
+  v_search_path text := coalesce((
     select substr(s.setting, length('search_path=') + 1)
     from pg_db_role_setting d
     cross join unnest(d.setconfig) s (setting)
@@ -18,8 +18,10 @@ declare
     limit 1
   ), '"$user", public');
 begin
-  return concat_ws(', ',
-    nullif(ltrim(regexp_replace(v_search_path, '(^|,)[[:space:]]*"?pg_temp"?[[:space:]]*(?=,|$)', '', 'gi'), ', '), ''), 'pg_temp');
+  if v_search_path ilike '%pg_temp%' then
+    v_search_path := ltrim(regexp_replace(v_search_path, '(^|,)[[:space:]]*"?pg_temp"?[[:space:]]*(?=,|$)', '', 'gi'), ', ');
+  end if;
+  return concat_ws(', ', nullif(v_search_path, ''), 'pg_temp');
 end;
 $function$;
 
