@@ -45,8 +45,8 @@ $do$""",
     "set lock_timeout = '4s'",
 )
 
-# What a pooler says is the process of the server is one that it made up. Nothing may stay in a pooled session,
-# and a pooler may give each message to another one: so it is "local", and both are one message.
+# What a pooler calls the process of the server is one that it made up. Nothing may stay in a pooled session,
+# and a pooler may give each message to another one: so it is "local", and it is one message.
 POOLED = """
 set local statement_timeout = 0;
 select concat_ws(' ', 'host=' || host(inet_server_addr()), 'port=' || coalesce(inet_server_port()::text,
