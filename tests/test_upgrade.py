@@ -1,4 +1,4 @@
-"""From release 0.1.0 and from the last tag, as they are in the history of this repository, to this release."""
+"""From release 0.1.0 and from the last tag, as the history of this repository has them, to this release."""
 
 import subprocess
 from pathlib import Path
@@ -30,7 +30,7 @@ def release(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return directory
 
 
-@pytest.mark.parametrize("release", [RELEASE_0_1_0, LAST_TAG or RELEASE_0_1_0], indirect=True)
+@pytest.mark.parametrize("release", sorted({RELEASE_0_1_0, LAST_TAG or RELEASE_0_1_0}), indirect=True)
 def test_an_upgrade_gives_the_catalog_of_a_fresh_installation(
     platform: Database, db: Database, release: Path
 ) -> None:
