@@ -1,14 +1,17 @@
-# The server that SERVER=docker runs on: PostgreSQL 17 with pg_cron, plpgsql_check to read our functions,
-# and libfaketime to move its clock.
-FROM debian:trixie-slim
+# The server that SERVER=docker runs on: PostgreSQL with pg_cron, plpgsql_check to read our functions, and
+# libfaketime to move its clock. tools/with-postgres chooses the version and the Debian that has it.
+ARG DEBIAN=trixie
+FROM debian:$DEBIAN-slim
+ARG VERSION=17
 
-RUN apt-get update \
+# a mirror may be behind, and packages of a release to come are signed for a week only
+RUN apt-get update --option=Acquire::Check-Valid-Until=false \
   && apt-get install --yes --no-install-recommends \
-    libfaketime postgresql-17 postgresql-17-cron postgresql-17-plpgsql-check \
+    libfaketime postgresql-$VERSION postgresql-$VERSION-cron postgresql-$VERSION-plpgsql-check \
   && rm -rf /var/lib/apt/lists/*
 
 USER postgres
-ENV PATH=/usr/lib/postgresql/17/bin:$PATH PGDATA=/var/lib/postgresql/throwaway
+ENV PATH=/usr/lib/postgresql/$VERSION/bin:$PATH PGDATA=/var/lib/postgresql/throwaway
 EXPOSE 5432
 HEALTHCHECK --interval=1s --timeout=5s --retries=60 CMD pg_isready --quiet --host=127.0.0.1
 

@@ -3,9 +3,11 @@ VENV := .venv
 READY := $(VENV)/ready
 DEBIAN := $(VENV)/debian
 PROCESSES := $(shell expr $$(nproc) + 1)
+RELEASE := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+DIST := dist
 PYTHON := PYTHONPATH=tests $(VENV)/bin/python
 
-.PHONY: help demo test quick lint mornings bench clean
+.PHONY: help demo test quick lint mornings bench dist clean
 
 help:
 	@echo "make demo       the job on a sample platform, until pg_cron activates a class by itself"
@@ -13,6 +15,7 @@ help:
 	@echo "make quick      the tests of the functions, on one shape of the platform, in less than a minute"
 	@echo "make lint       style of Python and shell"
 	@echo "make mornings   5 AM at seven facilities, by this job and by the platform's worker, on a moved clock (Docker)"
+	@echo "make dist       dist/class-activation-$(RELEASE).sql and -uninstall.sql, which need psql alone"
 	@echo "make bench      what the job costs, side by side with five other ways to do the same"
 
 demo: $(READY)
@@ -34,8 +37,13 @@ mornings: $(READY)
 bench: $(READY)
 	@tools/with-postgres env $(PYTHON) tools/bench.py
 
+dist: $(READY)
+	@mkdir -p $(DIST)
+	@$(VENV)/bin/alembic -x schedule=off upgrade head --sql >$(DIST)/class-activation-$(RELEASE).sql
+	@$(VENV)/bin/alembic downgrade head:base --sql >$(DIST)/class-activation-$(RELEASE)-uninstall.sql
+
 clean:
-	rm -rf $(VENV) .hypothesis .pytest_cache .ruff_cache
+	rm -rf dist $(VENV) .hypothesis .pytest_cache .ruff_cache
 
 $(READY): pyproject.toml constraints.txt
 	@tools/make-venv $(VENV)

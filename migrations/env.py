@@ -13,7 +13,7 @@ from alembic import context
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
-from migrations import repeatable, schedule, version_table  # noqa: F401  (creates the schema)
+from migrations import repeatable, schedule, script, version_table  # noqa: F401  (creates the schema)
 from migrations.connections import SESSION_SETTINGS, connect, only_deployer, told_plainly
 from migrations.options import read_options
 from migrations.sql_files import application_path, execute, read, run, signatures
@@ -42,18 +42,27 @@ def preflight() -> None:
 
 
 def run_offline() -> None:
-    """Write the SQL script: upgrade --sql."""
+    """Write the SQL script, which finds out by itself which steps are due: upgrade --sql."""
+    upgrade = command == "upgrade"
+    guards = script.guards(upgrade)
     context.configure(
-        dialect_name="postgresql", dialect_opts={"paramstyle": "named"}, literal_binds=True, **configuration
+        dialect_name="postgresql",
+        dialect_opts={"paramstyle": "named"},
+        literal_binds=True,
+        on_version_apply=lambda **_: next(guards, None),
+        **configuration,
     )
-    to_head = command == "upgrade" and context.get_revision_argument() == context.get_head_revision()
-    script = context.get_context().impl
-    script.static_output("\\set ON_ERROR_STOP on")
+    to_head = upgrade and context.get_revision_argument() == context.get_head_revision()
+    script.write(r"\set ON_ERROR_STOP on")
     for setting in SESSION_SETTINGS:
         context.execute(setting)
-    if command == "upgrade":
+    run("deploy/own_schema")
+    script.end_where_nothing_is_due(upgrade)
+    run("deploy/tables_are_there")
+    if upgrade:
         preflight()
     with context.begin_transaction():
+        next(guards, None)
         context.run_migrations()
         if to_head:
             repeatable.apply()

@@ -56,8 +56,10 @@ def set_up() -> None:
     """Schedule the job as the options say; without any, only if that was never decided."""
     options = read_options()
     if options.schedule == OFF:
+        # release 0.1.0 may have left an active job
         execute(
-            "update class_activation.settings set active = false, cron_database = null where active is null;"
+            "update class_activation.settings set active = coalesce(class_activation.job_active(), false)"
+            " where active is null;"
         )
     elif options.cron_url is not None:
         schedule_elsewhere(options.cron_url, options.schedule)

@@ -30,6 +30,7 @@ union all
 select 'constraint', format('%s.%s', r.conrelid::regclass, r.conname), pg_get_constraintdef(r.oid)
 from pg_constraint r
 join installed n on n.oid = r.connamespace
+where r.contype <> 'n'  -- a column that is not null says so itself
 union all
 select 'function', p.oid::regprocedure::text,
   concat_ws(' | ', p.proowner::regrole, p.proacl, p.proconfig, md5(p.prosrc), pg_get_functiondef(p.oid),

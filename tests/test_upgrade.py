@@ -1,33 +1,12 @@
 """From release 0.1.0 and from the last tag, as the history of this repository has them, to this release."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
-from harness import OFF, ROOT, Database, alembic, deploy, url
-
-RELEASE_0_1_0 = "f137e0f"
-COMMAND_0_1_0 = "select public.activate_scheduled_classes(p_not_before => '06:30')"
-
-
-def git(*arguments: str) -> bytes:
-    """Return what git says of this repository; nothing where it fails."""
-    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, check=False).stdout
-
+from harness import OFF, RELEASE_0_1_0, Database, alembic, deploy, git, url
 
 LAST_TAG = git("describe", "--tags", "--abbrev=0", "--match=v[0-9]*").decode().strip()
-
-
-@pytest.fixture(scope="module")
-def release(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout of release 0.1.0, or of the commit that is the parameter."""
-    commit = getattr(request, "param", RELEASE_0_1_0)
-    archive = git("archive", commit, "alembic.ini", "migrations", "sql")
-    if not archive:
-        pytest.skip(f"commit {commit} is not in this clone: fetch the whole history")
-    directory = tmp_path_factory.mktemp("release")
-    subprocess.run(["tar", "--extract"], cwd=directory, input=archive, check=True)
-    return directory
+COMMAND_0_1_0 = "select public.activate_scheduled_classes(p_not_before => '06:30')"
 
 
 @pytest.mark.parametrize("release", sorted({RELEASE_0_1_0, LAST_TAG or RELEASE_0_1_0}), indirect=True)

@@ -18,8 +18,10 @@ begin
   if v_settings.cron_database is not null then
     return query
     select 'pg_cron', 'error', null,
-      format('the job is in another database, %I, where cron.job and cron.job_run_details tell of it',
-        coalesce(nullif(v_settings.cron_database, ''), 'pg_cron''s')), null;
+      case v_settings.cron_database
+        when '' then 'the job, if there is one, is in pg_cron''s database'
+        else format('the job is in another database, %I', v_settings.cron_database)
+      end || ', where cron.job and cron.job_run_details tell of it', null;
     return;
   end if;
 

@@ -15,14 +15,15 @@ set row_security = off
 as $function$
 declare
   v_class_key constant text := (class_activation.platform()).class_key;
-  v_update constant text := format(
-    'update public.program_class_enrollments'
-      || ' set enrolled_at = $3, updated_at = pg_catalog.now(), update_user_id = $2'
-      || ' where %1$I operator(pg_catalog.=) any ($1)'
+  v_pending constant text := format(
+    '%I operator(pg_catalog.=) any ($1)'
       || ' and enrollment_status operator(pg_catalog.=) ''Enrolled'''
       || ' and pg_catalog.num_nulls(enrolled_at, deleted_at) operator(pg_catalog.=) 2',
     v_class_key
   );
+  v_update constant text := 'update public.program_class_enrollments'
+    || ' set enrolled_at = $3, updated_at = pg_catalog.now(), update_user_id = $2'
+    || ' where ' || v_pending;
   v_given integer[];
   v_incomplete integer[];
 begin
@@ -38,11 +39,9 @@ begin
     return;
   end if;
 
-  v_given := array(
-    select i.id
-    from class_activation.pending_enrollments(p_class_ids, true) e
-    cross join unnest(e.enrollment_ids) i (id)
-  );
+  execute format('select array(select id from public.program_class_enrollments where %s for no key update)', v_pending)
+  into v_given
+  using p_class_ids;
   perform class_activation.write(v_update, p_class_ids, p_author, p_enrolled_at);
   perform class_activation.fire_deferred_triggers();
   v_incomplete := array(select e.class_id from class_activation.pending_enrollments(p_class_ids) e);
