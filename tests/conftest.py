@@ -37,6 +37,7 @@ def server() -> Iterator[Database]:
 ON_BOTH_SHAPES = {
     "test_activation",
     "test_bad_classes",
+    "test_documents",
     "test_operation",
     "test_rights",
     "test_rule",

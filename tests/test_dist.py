@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from harness import OFF, ROOT, Database, deploy, psql
 
+VERSIONS = "select xmin::text, oid from pg_proc union all select xmin::text, oid from pg_class"
+
 
 @pytest.fixture(scope="module")
 def scripts(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
@@ -30,11 +32,11 @@ def test_it_installs_and_removes_and_a_second_time_changes_nothing(
     assert platform.catalog() == db.catalog()
     platform.class_()
     assert len(platform.run()) == 1
-    before = platform.rows("select xmin::text, oid from pg_proc union all select xmin::text, oid from pg_class")
-    assert "is at revision 0.2.0, and nothing was changed" in psql(platform, install)
-    assert before == platform.rows(
+    before = platform.rows(
         "select xmin::text, oid from pg_proc union all select xmin::text, oid from pg_class"
     )
+    assert "is at revision 0.2.0, and nothing was changed" in psql(platform, install)
+    assert platform.rows(VERSIONS) == before
 
     psql(platform, uninstall)
     assert platform.catalog() == bare

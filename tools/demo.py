@@ -127,10 +127,9 @@ def main() -> None:
     show(
         db,
         f"""
-        select c.name as class_name, c.status::text, a.enrollments_backfilled,
+        select a.class_id, f.name as facility, a.enrollments_backfilled,
           to_char(a.activated_at at time zone f.timezone, 'HH24:MI:SS.MS') as activated_at_local_time
         from class_activation.activations a
-        join program_classes c on c.id = a.class_id
         join facilities f on f.id = a.facility_id
         where a.class_id = {class_id}
         """,

@@ -1,0 +1,59 @@
+"""What the documents tell a DBA to type, typed."""
+
+import re
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+from harness import ROOT, Database, client, deploy
+
+DOCUMENTS = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/*.md"))]
+PLATFORM = "select * from class_activation.platform() \\gset\n"
+# what needs a server with a subscription, or of one vendor
+NOT_TYPED = re.compile("subscription|grant_pgcron_privileges")
+
+
+def statements(document: str) -> list[str]:
+    """Return the blocks of SQL, and the statements in the text, of a document."""
+    text = (ROOT / document).read_text()
+    blocks = re.findall(r"^```sql\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    code = re.findall(r"`([^`]*)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+    lines = [" ".join(words.split()) for words in code]
+    verbs = r"(select|update|grant|alter|insert|delete|truncate|listen) [^…]+"
+    return [text for text in [*blocks, *filter(re.compile(verbs).fullmatch, lines)] if not NOT_TYPED.search(text)]
+
+
+@pytest.fixture
+def words(cron: Database, role: str, shape: str) -> Iterator[dict[str, str]]:
+    """What stands in the documents in capitals, and what it is here."""
+    deploy("upgrade", "head", database=cron.name)
+    if shape == "cohorts":
+        cron.restructure()
+    facility = cron.facility()
+    activated = cron.class_(facility)
+    cron.enrollment(activated)
+    cron.run()
+    cron.class_(cron.facility("Mars/Phobos"))
+    with closing(cron.connect()) as other:
+        yield {
+            "CLASS_ID": activated,
+            "ID": activated,
+            "INSTANT": "2026-01-01 12:00Z",
+            "NAME": role,
+            "OWNER": role,
+            "PID": other.info.backend_pid,
+            "PLATFORM": cron.name,
+            "ROLE": role,
+            "RUN_ID": cron.last_run().id,
+        }
+    cron.classes = "public.program_classes"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_statement_of_the_documents_can_be_typed(
+    cron: Database, words: dict[str, str], document: str
+) -> None:
+    for statement in statements(document):
+        typed = re.sub(r"\b[A-Z_]+\b", lambda word: str(words.get(word[0], word[0])), statement)
+        script = f"\\set ON_ERROR_STOP on\n{PLATFORM}begin;\n{typed}\n;\nrollback;\n"
+        client(cron, "psql", "--no-psqlrc", "--quiet", script=script)
