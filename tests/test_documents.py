@@ -20,7 +20,9 @@ def statements(document: str) -> list[str]:
     code = re.findall(r"`([^`]*)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
     lines = [" ".join(words.split()) for words in code]
     verbs = r"(select|update|grant|alter|insert|delete|truncate|listen) [^…]+"
-    return [text for text in [*blocks, *filter(re.compile(verbs).fullmatch, lines)] if not NOT_TYPED.search(text)]
+    return [
+        text for text in [*blocks, *filter(re.compile(verbs).fullmatch, lines)] if not NOT_TYPED.search(text)
+    ]
 
 
 @pytest.fixture
@@ -57,3 +59,22 @@ def test_every_statement_of_the_documents_can_be_typed(
         typed = re.sub(r"\b[A-Z_]+\b", lambda word: str(words.get(word[0], word[0])), statement)
         script = f"\\set ON_ERROR_STOP on\n{PLATFORM}begin;\n{typed}\n;\nrollback;\n"
         client(cron, "psql", "--no-psqlrc", "--quiet", script=script)
+
+
+def anchor(heading: str) -> str:
+    """Return what a link to a heading ends with."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"])
+def test_what_a_document_refers_to_is_there(document: str) -> None:
+    text = (ROOT / document).read_text()
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", text):
+        path, _, heading = target.partition("#")
+        file = (ROOT / document).parent / path if path else ROOT / document
+        assert file.exists(), target
+        if heading:
+            assert heading in map(anchor, re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)), target
+    tests = "".join(path.read_text() for path in ROOT.glob("tests/test_*.py"))
+    for name in re.findall(r"`(test_\w+)(?:\.py)?`", text):
+        assert f"def {name}(" in tests or (ROOT / "tests" / f"{name}.py").exists(), name

@@ -146,7 +146,7 @@ def main() -> None:
     )
 
     chapter(
-        "7. A bad morning", "Somebody mistypes a time zone. Is all well? If not, why, and what is to be done?"
+        "7. A bad morning", "A time zone is mistyped. Is all well? If not, why, and what is to be done?"
     )
     show(
         db,

@@ -7,6 +7,7 @@ language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 set jit = off
+set enable_indexscan = off
 set enable_seqscan = off
 as $function$
 declare
