@@ -145,9 +145,7 @@ def main() -> None:
         """,
     )
 
-    chapter(
-        "7. A bad morning", "A time zone is mistyped. Is all well? If not, why, and what is to be done?"
-    )
+    chapter("7. A bad morning", "A time zone is mistyped. Is all well? If not, why, and what is to be done?")
     show(
         db,
         "update facilities set timezone = 'America/Anchorge' where name = 'Kenai' returning name, timezone",
