@@ -68,6 +68,7 @@ def run_offline() -> None:
             repeatable.apply()
             schedule.set_up()
     run("deploy/drop_schema_at_base")
+    script.say_where_it_ends()
 
 
 def run_online() -> None:

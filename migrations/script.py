@@ -49,6 +49,11 @@ def end_where_nothing_is_due(upgrade: bool) -> None:
     write(NOTHING_TO_DO)
 
 
+def say_where_it_ends() -> None:
+    """Name the revision that is installed after the script."""
+    write(rf"\echo 'class activation is at revision {context.get_revision_argument() or 'base'}'")
+
+
 def guards(upgrade: bool) -> Iterator[None]:
     """Open the first step, and with each next() close one and open the next."""
     for revisions in steps(upgrade):

@@ -28,7 +28,7 @@ def test_it_installs_and_removes_and_a_second_time_changes_nothing(
     bare = platform.catalog()
     install, uninstall = scripts
 
-    psql(platform, install)
+    assert "is at revision 0.2.0\n" in psql(platform, install)
     assert platform.catalog() == db.catalog()
     platform.class_()
     assert len(platform.run()) == 1
@@ -38,7 +38,7 @@ def test_it_installs_and_removes_and_a_second_time_changes_nothing(
     assert "is at revision 0.2.0, and nothing was changed" in psql(platform, install)
     assert platform.rows(VERSIONS) == before
 
-    psql(platform, uninstall)
+    assert "is at revision base\n" in psql(platform, uninstall)
     assert platform.catalog() == bare
     assert "is at revision base, and nothing was changed" in psql(platform, uninstall)
     assert platform.catalog() == bare
