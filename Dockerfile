@@ -16,7 +16,7 @@ EXPOSE 5432
 HEALTHCHECK --interval=1s --timeout=5s --retries=60 CMD pg_isready --quiet --host=127.0.0.1
 
 # PGPASSWORD is given at run time. The container lives as long as its standard input is open, so it ends
-# with whoever started it, however that one ended; the server in it may be stopped, killed and started.
+# with the process that started it, however that ended; the server in it may be stopped, killed and started.
 CMD ["bash", "-euc", "\
   initdb --username=postgres --encoding=UTF8 --locale=C.UTF-8 --auth=scram-sha-256 --pwfile=<(echo \"$PGPASSWORD\") \
     --set listen_addresses='*' --set shared_preload_libraries=pg_cron \

@@ -59,7 +59,7 @@ LOCK_WAIT_SECONDS = 600
 
 HINTS = {
     psycopg.errors.InsufficientPrivilege: "Deploy as the owner of the platform's tables, or as a superuser.",
-    psycopg.errors.LockNotAvailable: "Somebody else is at work on the table: repeat the command, "
+    psycopg.errors.LockNotAvailable: "Another session is at work on the table: repeat the command, "
     "which goes on where this one stopped.",
 }
 

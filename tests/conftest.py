@@ -18,7 +18,7 @@ os.chdir(ROOT)
 
 TEMPLATE = f"class_activation_template_{uuid.uuid4().hex[:8]}"
 
-# Each run of the tests makes up other histories, because what nobody has thought of is what the model is
+# Each run of the tests makes up other histories, because what has not been thought of is what the model is
 # for; what it finds it shrinks and prints step by step. Only the number of steps is fixed: no clock fails it.
 settings.register_profile("short", max_examples=300, stateful_step_count=50, deadline=None)
 settings.register_profile("long", settings.get_profile("short"), max_examples=2000, stateful_step_count=100)
@@ -162,9 +162,7 @@ def db(server: Database, templates: dict[tuple[str, str], str], shape: str) -> I
 @pytest.fixture
 def cron(pg_cron: Database, role: str) -> Iterator[Database]:
     """The database that pg_cron lives in, with the extension and the platform's tables for a while."""
-    assert not pg_cron.value("select to_regclass('public.facilities') is not null"), (
-        "somebody's platform is there"
-    )
+    assert not pg_cron.value("select to_regclass('public.facilities') is not null"), "a platform is there"
     pg_cron.load_platform()
     yield pg_cron
     pg_cron.reconnect()

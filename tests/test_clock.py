@@ -1,4 +1,4 @@
-"""5 AM on a server whose clock is moved: pg_cron does what it does, and nobody calls the job."""
+"""5 AM on a server whose clock is moved: pg_cron alone calls the job."""
 
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone

@@ -176,7 +176,7 @@ def test_a_failed_or_stuck_run_is_found_until_the_next_one(patient: Database) ->
         assert levels(patient)["job_runs"] == "ok"
 
 
-def test_the_fix_of_a_job_keeps_the_rhythm_and_the_hour_that_were_chosen(patient: Database) -> None:
+def test_the_fix_of_a_job_keeps_the_schedule_and_the_hour_that_were_chosen(patient: Database) -> None:
     chosen = "select schedule, command from cron.job where jobname = 'activate_scheduled_classes' and active"
     patient.execute("select class_activation.schedule('0 * * * *', '06:30')")
     job = patient.row(chosen)
@@ -231,7 +231,7 @@ def test_a_missing_extension_is_found(patient: Database) -> None:
     assert set(levels(patient).values()) == {"ok"}
 
 
-def test_an_extension_whose_jobs_nobody_runs_is_found(
+def test_an_extension_whose_jobs_no_launcher_runs_is_found(
     pg_cron: Database, templates: dict[tuple[str, str], str]
 ) -> None:
     # pg_cron lets only its own database and one of this name have the extension

@@ -17,7 +17,7 @@ INDEX = "class_activation_due_idx"
 
 
 def installed_objects(database: Database) -> dict[str, str]:
-    """Return the owner of each object that is ours."""
+    """Return the owner of each object of class activation."""
     rows = database.rows(
         """
         select nspname::text as name, nspowner::regrole::text as owner from pg_namespace
@@ -365,7 +365,7 @@ def test_a_plain_owner_of_the_tables_can_install_and_remove_it(platform: Databas
     assert platform.catalog() == bare
 
 
-def test_whoever_installs_it_the_owner_of_the_tables_owns_it(platform: Database, role: str) -> None:
+def test_whichever_role_installs_it_the_owner_of_the_tables_owns_it(platform: Database, role: str) -> None:
     own_platform(platform, role)
 
     deploy("upgrade", "head", database=platform.name, x=OFF)

@@ -69,7 +69,7 @@ class Enrollment:
     written_by: int | None = None
 
     def waits(self) -> bool:
-        """Whether somebody is enrolled and has no date yet."""
+        """Whether a resident is enrolled and has no date yet."""
         return self.enrollment_status == "Enrolled" and not self.enrolled_at and not self.deleted_at
 
 
@@ -84,7 +84,7 @@ class Model:
         self.hour = 0
 
     def come(self, as_of: datetime, not_before: time) -> tuple[list[int], set[int]]:
-        """The classes that are due, earliest first, and those of which nobody can tell.
+        """The classes that are due, earliest first, and those of which that cannot be told.
 
         A Scheduled class is due when the clock on its facility's wall shows not_before on its start date
         or later, unless it was on hold. Where the zone is unknown, that cannot be told once it may be due.
@@ -210,7 +210,7 @@ ENROLLMENTS = change(
     enrolled_at=[None, LONG_AGO],
     deleted_at=[None, LONG_AGO],
 )
-# whoever writes leaves a trace, but not everybody the same
+# each writer leaves a trace, but not all the same
 TRACES = st.sampled_from(["updated_at = now()", "update_user_id = 1"])
 
 
@@ -316,7 +316,7 @@ class Platform(RuleBasedStateMachine):
         """The real clock goes on, or rather all that the job has to do with it moves into the past."""
         self.db.execute(
             f"""
-            set session_replication_role = replica;  -- nobody writes: no history
+            set session_replication_role = replica;  -- as if it was not written: no history
             update class_activation.activations
             set activated_at = activated_at - interval '{hours} hours',
               updated_at = array(select u - interval '{hours} hours' from unnest(updated_at) u);

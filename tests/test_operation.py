@@ -270,7 +270,7 @@ def test_revert_takes_back_only_the_classes_it_is_given(db: Database) -> None:
         "update {classes} set deleted_at = now()",
     ],
 )
-def test_revert_leaves_a_class_that_somebody_has_changed_since(db: Database, change: str) -> None:
+def test_revert_leaves_a_class_that_was_changed_since(db: Database, change: str) -> None:
     class_id = db.class_()
     enrollment = db.enrollment(class_id)
     db.run(AS_OF)
@@ -281,7 +281,7 @@ def test_revert_leaves_a_class_that_somebody_has_changed_since(db: Database, cha
     assert db.enrolled_at(enrollment) is not None
 
 
-def test_revert_leaves_enrollments_that_somebody_has_changed_since(db: Database) -> None:
+def test_revert_leaves_enrollments_that_were_changed_since(db: Database) -> None:
     class_id = db.class_()
     untouched, withdrawn, corrected, completed = (db.enrollment(class_id) for _ in range(4))
     before = db.enrollment(class_id, enrolled_at="2026-01-01 00:00Z")
@@ -294,7 +294,7 @@ def test_revert_leaves_enrollments_that_somebody_has_changed_since(db: Database)
             "update public.program_class_enrollments"
             f" set {change}, updated_at = now() where id = {enrollment}"
         )
-    # even by somebody who does not keep updated_at
+    # even by a writer that does not keep updated_at
     db.execute(
         "update public.program_class_enrollments set enrollment_status = 'Completed' where id = %s", completed
     )
@@ -356,7 +356,7 @@ def test_a_class_taken_back_is_not_activated_again(db: Database) -> None:
         ],
     ],
 )
-def test_until_somebody_decides_anew(db: Database, decision: list[str]) -> None:
+def test_a_new_date_or_status_releases_what_was_taken_back(db: Database, decision: list[str]) -> None:
     class_id = db.class_()
     db.run(AS_OF)
     revert(db, db.last_run().id)

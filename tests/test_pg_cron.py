@@ -1,4 +1,4 @@
-"""pg_cron: one job, whoever schedules it, and it fires."""
+"""pg_cron: one job, whichever role schedules it, and it fires."""
 
 import os
 from datetime import datetime, timedelta, timezone

@@ -1,4 +1,4 @@
-"""Who may do what, with whose rights it runs, and what somebody has planted is never run."""
+"""Who may do what, with whose rights it runs, and what another role has planted is never run."""
 
 from collections.abc import Iterator
 
@@ -137,7 +137,7 @@ def roles(server: Database, role: str) -> Iterator[dict[str, str]]:
 
 @pytest.fixture
 def bare(roles: dict[str, str], platform: Database) -> Database:
-    """The platform, owned by a plain role, and nothing of ours."""
+    """The platform, owned by a plain role, and nothing of class activation."""
     own_platform(platform, roles["owner"])
     return platform
 
@@ -227,7 +227,9 @@ def test_only_what_is_made_for_others_runs_with_the_owners_rights_and_all_is_pin
         assert "search_path=pg_catalog, pg_temp" in function.settings, function.name
 
 
-def test_a_planted_trigger_has_the_owners_rights_whoever_calls(bare: Database, roles: dict[str, str]) -> None:
+def test_a_planted_trigger_has_the_owners_rights_for_every_caller(
+    bare: Database, roles: dict[str, str]
+) -> None:
     install(bare, roles)
     planted = {
         f"{name} of {table}": f"create {kind} on public.{table} {condition} execute function public.see()"
@@ -267,7 +269,7 @@ def test_a_planted_trigger_has_the_owners_rights_whoever_calls(bare: Database, r
 
 CAPTURED = "language plpgsql as $$ begin raise 'captured'; end $$"
 
-# each would be taken for ours, the platform's or PostgreSQL's own, were the search path the caller's
+# each would be taken for the job's, the platform's or PostgreSQL's own, were the search path the caller's
 PLANTED = {
     "temporary tables": """
         do $$
@@ -327,7 +329,7 @@ QUESTIONS = [
 
 
 @pytest.mark.parametrize("kind", PLANTED)
-def test_what_somebody_has_planted_captures_nothing(db: Database, platform: Database, kind: str) -> None:
+def test_what_another_role_has_planted_captures_nothing(db: Database, platform: Database, kind: str) -> None:
     deploy("upgrade", "head", database=platform.name, x=OFF)
     for database in (db, platform):
         database.enrollment(database.class_())
@@ -389,7 +391,7 @@ def test_a_schema_cron_that_is_not_pg_crons_is_not_asked(db: Database) -> None:
         ),
     ],
 )
-def test_a_name_that_somebody_else_has_taken_is_refused(
+def test_a_name_that_another_role_has_taken_is_refused(
     platform: Database, role: str, taken: str, named: str
 ) -> None:
     platform.execute(f"grant create on database {platform.name} to {role}")
@@ -405,7 +407,7 @@ def test_a_name_that_somebody_else_has_taken_is_refused(
     assert platform.catalog() == before
 
 
-def test_an_empty_schema_is_not_taken_for_ours_even_if_the_owner_made_it(platform: Database) -> None:
+def test_an_empty_schema_is_not_taken_for_this_one_even_if_the_owner_made_it(platform: Database) -> None:
     platform.execute("create schema class_activation")
     before = platform.catalog()
 

@@ -77,7 +77,7 @@ def test_a_class_that_is_being_cancelled_stays_cancelled(db: Database) -> None:
         "status = 'Cancelled'",
         "start_dt = '2026-04-01'",
         "archived_at = now()",
-        # somebody else was faster: what is Active already is not the job's any more
+        # another session was faster: what is Active already is not the job's any more
         "status = 'Active'",
     ],
 )
@@ -209,7 +209,7 @@ def test_if_an_editor_and_the_job_cross_it_is_the_job_that_yields(
     assert db.status(class_id) == "Cancelled"
 
 
-def test_many_callers_activate_each_class_once_and_nobody_fails(
+def test_many_callers_activate_each_class_once_and_none_fails(
     db: Database, threads: ThreadPoolExecutor
 ) -> None:
     facility, program = db.facility(), db.program()

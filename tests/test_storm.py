@@ -1,4 +1,4 @@
-"""Callers, editors, migrations of the platform and a deployer of ours, all at once, for a minute."""
+"""Callers, editors, migrations of the platform and a deployer, all at once, for a minute."""
 
 import random
 import time
@@ -41,7 +41,7 @@ def call(db: Database, until: float) -> float:
 def edit(db: Database, until: float, classes: list[int], users: list[int]) -> float:
     """Do what staff do, in transactions of several statements; return how long the longest statement took.
 
-    Nobody else edits these classes, so whatever fails or waits does so for the sake of the job or of a
+    No other session edits these classes, so whatever fails or waits does so for the sake of the job or of a
     migration.
     """
     session, longest = db.connect(autocommit=False, prepare_threshold=None), 0.0
@@ -111,7 +111,7 @@ def redeploy(db: Database, until: float) -> int:
 
 
 @pytest.mark.slow
-def test_in_a_storm_nothing_is_lost_nothing_is_done_twice_and_nobody_fails(db: Database) -> None:
+def test_in_a_storm_nothing_is_lost_nothing_is_done_twice_and_no_call_fails(db: Database) -> None:
     facility, program = db.facility(), db.program()
     classes = [db.class_(facility, program_id=program) for _ in range(CLASSES)]
     users = [db.resident() for _ in range(20)]
@@ -154,7 +154,7 @@ def test_in_a_storm_nothing_is_lost_nothing_is_done_twice_and_nobody_fails(db: D
     )
     assert db.rows(f"select * from public.program_classes_history where {wrong}") == []
 
-    # one more run, and nobody is forgotten
+    # one more run, and none is forgotten
     db.run()
     forgotten = db.rows(
         """

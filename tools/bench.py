@@ -178,7 +178,7 @@ def measure(db: Database, way: Callable[[str], None]) -> Cost:
 
 
 def longest_wait(db: Database, way: Callable[[str], None], class_ids: list[int]) -> float:
-    """Let somebody edit the due classes, one after the other, meanwhile; return how long one edit took."""
+    """Edit the due classes, one after the other, meanwhile; return how long one edit took."""
     edit = "update public.program_classes set capacity = 9 where id = %s"
     longest = 0.0
     with ThreadPoolExecutor(1) as threads:

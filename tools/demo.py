@@ -114,9 +114,7 @@ def main() -> None:
     console.print("Again: nothing is done twice.\n")
     show(db, "select * from activate_scheduled_classes()")
 
-    chapter(
-        "5. By itself", "A class at a facility where it is almost 5 AM. From here on, nobody types anything."
-    )
+    chapter("5. By itself", "A class at a facility where it is almost 5 AM. From here on, nothing is typed.")
     now = datetime.now(timezone.utc)
     five = now.replace(second=0, microsecond=0) + timedelta(minutes=2 if now.second > 45 else 1)
     zone = posix_zone(timedelta(hours=5) - timedelta(hours=five.hour, minutes=five.minute))

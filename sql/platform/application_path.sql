@@ -1,4 +1,4 @@
--- The platform's triggers, rules and constraints run inside our writes, so they meet what they meet when the
+-- The platform's triggers, rules and constraints run inside the job's writes, so they meet what they meet when the
 -- application writes. "pg_temp" comes last, so that no temporary object of a caller is found first.
 create or replace function class_activation.application_path()
 returns text
