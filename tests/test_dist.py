@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from harness import OFF, ROOT, Database, deploy, psql
+from harness import COMMAND, OFF, ROOT, Database, deploy, psql
 
 VERSIONS = "select xmin::text, oid from pg_proc union all select xmin::text, oid from pg_class"
 
@@ -70,6 +70,24 @@ def test_it_upgrades_what_the_script_of_0_1_0_has_installed(
     assert platform.catalog() == db.catalog()
     assert platform.rows(activations) == before != []
     assert "nothing was changed" in psql(platform, scripts[0])
+
+
+def test_a_job_of_0_1_0_goes_on_until_it_is_scheduled_anew(
+    cron: Database, release: Path, scripts: tuple[str, str]
+) -> None:
+    deploy("upgrade", "head", database=cron.name, x=["schedule=5 * * * *"], project=release)
+    job = "select schedule, command, active from cron.job where jobname = 'activate_scheduled_classes'"
+    before = cron.row(job)
+
+    psql(cron, scripts[0])
+    assert cron.row(job) == before
+    cron.execute(before.command)
+    assert cron.value("select active from class_activation.settings")
+
+    cron.execute("select class_activation.schedule()")
+    assert cron.row(job) == ("5 * * * *", COMMAND, True)
+    psql(cron, scripts[1])
+    assert cron.rows("select * from cron.job") == []
 
 
 def test_a_newer_release_is_left_alone(db: Database, scripts: tuple[str, str]) -> None:
