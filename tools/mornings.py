@@ -97,7 +97,7 @@ def measure(server: Container, job: Database, worker: Database, day: date) -> It
 def draw(mornings: list[Morning]) -> None:
     """Draw one day on the clocks of its facilities."""
     (day,) = {morning.day for morning in mornings}
-    left, hour, bottom = 150, 26, 45 + 28 * len(mornings)
+    left, hour, bottom = 165, 26, 45 + 28 * len(mornings)
     with chart("mornings", left + 25 * hour, bottom + 55) as elements:
         elements += [dot(left, 16, JOB), text(left + 12, 20, "this job")]
         elements += [
