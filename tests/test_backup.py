@@ -65,10 +65,10 @@ def test_what_a_dump_leaves_out_the_next_upgrade_gives_back(
     deploy("upgrade", "head", database=empty.name, x=["schedule=off"])
 
     restored, installed = empty.catalog(), db.catalog()
-    ours = {key for key in installed if "class_activation" in key[1]}
+    objects = {key for key in installed if "class_activation" in key[1]}
     if option == "--no-comments":
-        ours.remove(("schema", "class_activation"))  # whose comment is the DBA's
-    assert {key: restored.get(key) for key in ours} == {key: installed[key] for key in ours}
+        objects.remove(("schema", "class_activation"))  # whose comment is the DBA's
+    assert {key: restored.get(key) for key in objects} == {key: installed[key] for key in objects}
     deploy("downgrade", "base", database=empty.name)
 
 
