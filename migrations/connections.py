@@ -94,8 +94,7 @@ def connect(url: str) -> psycopg.Connection:
             "the connection leads through a pooler, in whose sessions a deployment would leave its settings\n"
             f"HINT: Nothing was done. Connect to the server itself, which the pooler reaches at {direct[0]}."
         )
-    for setting in SESSION_SETTINGS:
-        connection.execute(setting)
+    connection.execute(";\n".join(SESSION_SETTINGS))
     connection.autocommit = False
     return connection
 

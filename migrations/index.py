@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import psycopg
 from alembic import context
@@ -26,10 +26,7 @@ log = logging.getLogger("alembic.class_activation")
 
 def build(connection: psycopg.Connection | None = None) -> None:
     """Drop what a failed attempt has left, and build it; on CONNECTION, if given."""
-    if context.is_offline_mode():
-        gexec("versions/0002_index")
-        return
-    with progress():
+    with nullcontext() if context.is_offline_mode() else progress():
         gexec("versions/0002_index", connection)
 
 

@@ -32,9 +32,7 @@ def test_it_installs_and_removes_and_a_second_time_changes_nothing(
     assert platform.catalog() == db.catalog()
     platform.class_()
     assert len(platform.run()) == 1
-    before = platform.rows(
-        "select xmin::text, oid from pg_proc union all select xmin::text, oid from pg_class"
-    )
+    before = platform.rows(VERSIONS)
     assert "is at revision 0.2.0, and nothing was changed" in psql(platform, install)
     assert platform.rows(VERSIONS) == before
 

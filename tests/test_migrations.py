@@ -12,6 +12,7 @@ import pytest
 from alembic.script import ScriptDirectory
 from harness import OFF, ROOT, Database, alembic, deploy, own_platform, psql, start_alembic, url
 from psycopg.conninfo import make_conninfo
+from psycopg.sql import SQL
 
 INDEX = "class_activation_due_idx"
 
@@ -449,9 +450,9 @@ def test_the_url_comes_from_x_then_database_url_then_pg_variables(
 
 # what a role or a database may have set for all of its sessions
 MODES = [
-    "statement_timeout = '50ms'",
-    "idle_in_transaction_session_timeout = '50ms'",
-    "idle_session_timeout = '50ms'",
+    "statement_timeout = '20ms'",
+    "idle_in_transaction_session_timeout = '20ms'",
+    "idle_session_timeout = '20ms'",
     "default_transaction_read_only = on",
     "default_transaction_isolation = serializable",
     "quote_all_identifiers = on",
@@ -678,11 +679,7 @@ def test_without_a_table_of_the_platform_an_upgrade_names_it_and_a_downgrade_wor
 def test_a_comment_that_a_dba_has_made_stays_whatever_is_in_it(platform: Database) -> None:
     comment = "DBA's own: :word %s %(name)s 100% \\ {functions}"
     deploy("upgrade", "head", database=platform.name, x=OFF)
-    platform.execute("select set_config('test.comment', %s, false)", comment)
-    platform.execute(
-        "do $$ begin execute format('comment on schema class_activation is %L',"
-        " current_setting('test.comment')); end $$"
-    )
+    platform.connection.execute(SQL("comment on schema class_activation is {}").format(comment))
     deploy("upgrade", "head", database=platform.name, x=OFF)
     assert platform.value("select obj_description('class_activation'::regnamespace)") == comment
     deploy("downgrade", "base", database=platform.name)

@@ -42,8 +42,10 @@ def test_what_0_1_0_remembers_and_what_was_granted_is_kept(
     )
     activated = platform.rows(activations)
 
-    deploy("upgrade", "head", database=platform.name, x=OFF)
+    process = alembic("upgrade", "head", database=platform.name, x=OFF)
 
+    assert process.returncode == 0, process.stderr
+    assert "Dropped function class_activation.scheduled_classes" in process.stderr
     assert {
         table: platform.rows(f"select * from class_activation.{table} order by 1") for table in tables
     } == before

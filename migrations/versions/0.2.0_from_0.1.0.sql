@@ -79,7 +79,7 @@ begin
   end if;
 
   if not exists (select from pg_extension e where e.extname = 'pg_cron') then
-    -- if there is a job it is elsewhere: -x cron_url finds it, and -x schedule=off says that there is none
+    -- if there is a job it is elsewhere, and -x cron_url finds it
     insert into class_activation.settings (cron_database) values ('');
     return;
   end if;

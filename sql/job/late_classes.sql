@@ -11,7 +11,7 @@ set enable_indexscan = off
 set enable_seqscan = off
 as $function$
 declare
-  -- not what this transaction has just activated
+  -- not what this transaction has just activated; in two parts, because an "or" would read the whole history
   v_activated constant integer[] := array(
     select a.class_id
     from class_activation.activations a
