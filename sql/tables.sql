@@ -60,8 +60,15 @@ comment on table class_activation.settings is
 comment on column class_activation.settings.schedule is 'when pg_cron calls the job: a cron expression in GMT';
 comment on column class_activation.settings.not_before is
   'local time of day at which a class becomes Active on its start date';
+comment on column class_activation.settings.paused_until is
+  'the job is paused until then; infinity: until class_activation.resume() is called; null: not paused';
 comment on column class_activation.settings.cron_database is
   'the database from which pg_cron calls the job; null: this one; empty: another one, whose name is not known';
+comment on column class_activation.settings.job_database is 'the database for which the pg_cron job was created';
+comment on column class_activation.settings.job_username is 'the role as which the pg_cron job was created';
+
+comment on table class_activation.ticks is 'The heartbeat: when pg_cron called class_activation.tick().';
+comment on column class_activation.ticks.ticked_at is 'start of the transaction of the tick';
 comment on column class_activation.settings.active is
   'whether the job is meant to run: false after unschedule() or -x schedule=off; null: not decided yet';
 

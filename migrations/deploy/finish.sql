@@ -6,7 +6,7 @@ declare
   v_tables constant text[] := array[
     'class_activation.activations', 'class_activation.alembic_version', 'class_activation.holds',
     'class_activation.installed_objects', 'class_activation.late_enrollments', 'class_activation.problems',
-    'class_activation.runs', 'class_activation.settings'
+    'class_activation.runs', 'class_activation.settings', 'class_activation.ticks'
   ];
   v_statement text;
 begin

@@ -35,4 +35,5 @@ def downgrade() -> None:
         )
         op.execute("drop table class_activation.late_enrollments")
         op.execute("drop table class_activation.installed_objects")
+        op.execute("drop table class_activation.ticks")
         op.execute("drop table class_activation.settings")

@@ -6,8 +6,16 @@ create table class_activation.settings (
   only_row boolean primary key default true check (only_row),
   schedule text not null default '*/15 * * * *',
   not_before time not null default '05:00',
+  paused_until timestamptz,
   cron_database name,
+  job_database name,
+  job_username name,
   active boolean
+);
+
+-- The heartbeat: one row for each tick of pg_cron, so that no tick waits for another one's row.
+create table class_activation.ticks (
+  ticked_at timestamptz not null
 );
 
 -- What a deployment has installed, so that the next one and doctor know what changed since.
