@@ -37,7 +37,7 @@ def functions() -> dict[str, str]:
 def signature(text: str) -> str:
     """Return the function that a file defines, as regprocedure shows it."""
     name, arguments = re.search(
-        r"^revoke execute on function ([\w.]+)\(([^)]*)\)", text, re.MULTILINE
+        r"^comment on function ([\w.]+)\(([^)]*)\)", text, re.MULTILINE
     ).groups()
     types = {"time": "time without time zone", "timestamptz": "timestamp with time zone"}
     return f"{name}({','.join(types.get(a.strip(), a.strip()) for a in arguments.split(',') if a.strip())})"

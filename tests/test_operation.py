@@ -385,7 +385,7 @@ def test_a_class_taken_back_and_started_by_hand_is_not_the_jobs_any_more(db: Dat
 
 @pytest.mark.parametrize("run_id", [None, 999])
 def test_revert_refuses_a_run_that_is_not_there(db: Database, run_id: int | None) -> None:
-    with pytest.raises(psycopg.errors.NoDataFound, match="no run") as error:
+    with pytest.raises(psycopg.errors.NoDataFound, match="run .* does not exist or cannot be reverted") as error:
         revert(db, run_id)
     assert "class_activation.runs" in error.value.diag.message_hint
     assert db.rows("select * from class_activation.runs") == []
@@ -747,8 +747,8 @@ def test_p_as_of_of_long_ago_never_dates_a_late_enrollment_before_its_class_was_
     # each by its own class
     assert {class_id: db.enrolled_at(late[class_id]) for class_id in classes} == activated
     assert all(
-        row.enrolled_at == [activated[row.class_id]]
-        for row in db.rows("select * from class_activation.late_enrollments")
+        row.enrolled_at_values == [activated[row.class_id]]
+        for row in db.rows("select * from class_activation.activations")
     )
 
 

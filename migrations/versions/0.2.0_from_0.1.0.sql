@@ -59,9 +59,9 @@ begin
           where e.%I = a.class_id
             and (e.enrolled_at, e.updated_at, e.update_user_id) = (r.as_of, a.activated_at, $1)
         ),
-        enrolled_at = array[r.as_of],
-        updated_at = array[a.activated_at],
-        update_user_id = array[$1]
+        enrolled_at_values = array[r.as_of],
+        updated_at_values = array[a.activated_at],
+        update_user_ids = array[$1]
       from class_activation.runs r
       where r.id = a.run_id
     $sql$,

@@ -30,10 +30,9 @@ def downgrade() -> None:
         op.execute("alter table class_activation.holds rename to held_back")
         op.execute(
             "alter table class_activation.activations"
-            " drop column enrollment_ids, drop column enrolled_at, drop column updated_at,"
-            " drop column update_user_id"
+            " drop column enrollment_ids, drop column enrolled_at_values, drop column updated_at_values,"
+            " drop column update_user_ids"
         )
-        op.execute("drop table class_activation.late_enrollments")
         op.execute("drop table class_activation.installed_objects")
         op.execute("drop table class_activation.ticks")
         op.execute("drop table class_activation.settings")

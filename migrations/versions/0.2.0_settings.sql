@@ -25,23 +25,14 @@ create table class_activation.installed_objects (
   acl aclitem[]
 );
 
-create table class_activation.late_enrollments (
-  run_id bigint not null,
-  class_id integer not null,
-  enrollment_ids integer[] not null,
-  enrolled_at timestamptz[] not null,
-  updated_at timestamptz[] not null,
-  update_user_id integer[] not null,
-  primary key (run_id, class_id)
-);
+create index activations_class_id_idx on class_activation.activations (class_id);
 
-create index late_enrollments_class_id_idx on class_activation.late_enrollments (class_id);
-
+alter table class_activation.runs add column classes_left integer not null default 0;
 alter table class_activation.activations
   add column enrollment_ids integer[],
-  add column enrolled_at timestamptz[],
-  add column updated_at timestamptz[],
-  add column update_user_id integer[];
+  add column enrolled_at_values timestamptz[],
+  add column updated_at_values timestamptz[],
+  add column update_user_ids integer[];
 
 alter table class_activation.held_back rename to holds;
 alter index class_activation.held_back_pkey rename to holds_pkey;

@@ -7,7 +7,7 @@ set search_path = pg_catalog, pg_temp
 set quote_all_identifiers = off
 as $function$
 declare
-  v_owner constant regrole := class_activation.platform_owner();
+  v_owner constant regrole := (select n.nspowner::regrole from pg_namespace n where n.nspname = 'class_activation');
 begin
   return query
   with difference as (

@@ -51,7 +51,7 @@ begin
       ('us/michigan', 'America/Detroit'),
       ('us/east-indiana', 'America/Indiana/Indianapolis')
   ), zone as materialized (
-    select z.timezone as name, z.facility_ids, l.name as iana_name, case
+    select z.timezone as name, z.facilities, l.name as iana_name, case
         when z.problem is not null then 'timezones'
         when z.timezone in ('localtime', 'Factory', 'posixrules')
           or z.timezone !~* '^(utc|uct|gmt|zulu)$' and exists (
@@ -59,12 +59,12 @@ begin
           )
           or not exists (select from pg_timezone_names n where n.name = z.timezone) then 'timezone_names'
       end as check_name
-    from class_activation.facility_zones() z
+    from class_activation.facility_timezones() z
     left join legacy l on l.zone = lower(z.timezone)
-    where z.facility_ids is not null
+    where z.facilities is not null
   )
   select k.check_name, k.level,
-    k.trouble || string_agg(format('%s at facility %s', coalesce(quote_literal(z.name), 'null'), z.facility_ids), '; '
+    k.trouble || string_agg(format('%s at facility %s', coalesce(quote_literal(z.name), 'null'), z.facilities), '; '
       order by z.name) filter (where z.check_name is not null),
     k.otherwise,
     concat_ws(' ',
@@ -102,7 +102,7 @@ begin
     case when count(*) > 0 then
       format('%s classes are due for more than an hour, the first since %s', count(*), min(s.due_at)) end,
     'no class is due for more than an hour', v_run
-  from class_activation.plan(now(), v_not_before) s
+  from class_activation.evaluate_classes(now(), v_not_before) s
   where s.due
     and s.due_at < now() - interval '1 hour';
 

@@ -14,7 +14,7 @@ begin
   return query
   select j.jobname || case when s.cron_database is null then '' else '@' || current_database() end, j.schedule, j.command,
     current_database()::text, (
-    select r.rolname::text from pg_roles r where r.oid = class_activation.platform_owner() and r.rolcanlogin
+    select r.rolname::text from pg_roles r where r.oid = (select n.nspowner::regrole from pg_namespace n where n.nspname = 'class_activation') and r.rolcanlogin
   )
   from class_activation.settings s
   cross join lateral (
