@@ -198,6 +198,18 @@ def test_an_enrollment_that_slipped_in_is_backfilled_by_the_next_run(db: Databas
     assert db.last_run().enrollments_backfilled == 1
 
 
+def test_a_late_enrollment_from_before_an_outage_is_backfilled_after_it(db: Database) -> None:
+    class_id = db.class_()
+    db.run(AS_OF)
+    late = db.enrollment(class_id)
+    for change in ("activations set activated_at = activated_at", "runs set started_at = started_at"):
+        db.execute(f"update class_activation.{change} - interval '3 days'")
+
+    db.run(AS_OF)
+
+    assert db.enrolled_at(late) is not None
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -333,3 +345,14 @@ def test_a_run_reads_what_is_due_and_not_what_is_stored(db: Database, statistics
 
     assert read.by_table == 0
     assert 0 < read.by_index < (100 if db.cohorts else 50)
+
+
+def test_without_its_row_of_settings_every_call_says_so(db: Database) -> None:
+    class_id = db.class_()
+    db.execute("truncate class_activation.settings")
+
+    for call in ("activate_scheduled_classes()", "preview()", "health()"):
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="settings has no row") as error:
+            db.execute(f"select class_activation.{call}")
+    db.execute(error.value.diag.message_hint.partition(": ")[2])
+    assert [row.class_id for row in db.run()] == [class_id]

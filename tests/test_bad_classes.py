@@ -4,7 +4,7 @@ from datetime import datetime, timezone
 
 import psycopg
 import pytest
-from harness import Database
+from harness import OFF, Database, deploy, own_platform
 
 AS_OF = "2026-03-02 12:00Z"
 JOB = f"activate_scheduled_classes('{AS_OF}')"
@@ -282,8 +282,76 @@ def test_whatever_a_trigger_fails_with_is_the_problem_of_its_class_alone(db: Dat
     assert dict(db.rows("select class_id, sqlstate from class_activation.problems")) == bad
 
 
+def test_classes_that_were_not_tried_have_not_failed(
+    db: Database, notices: list[tuple[str | None, str | None]]
+) -> None:
+    facility = db.facility()
+    for _ in range(5):
+        db.class_(facility, "2026-02-01")
+    reject(db, "classes", "> 0")
+    db.run(AS_OF)
+    db.execute("drop trigger reject on {classes}")
+    new = db.class_(facility)
+    notices.clear()
+
+    assert [row.class_id for row in db.run(AS_OF, max_classes=1)] == [new]
+
+    assert (db.last_run().classes_failed, notices) == (0, [])
+
+
+CLOSED = ["pg_database", "pg_db_role_setting", "pg_roles", "pg_settings", "pg_locks", "pg_stat_activity"]
+
+
+def test_catalogs_that_are_closed_to_public_fail_no_class(platform: Database, role: str) -> None:
+    own_platform(platform, role)
+    deploy("upgrade", "head", database=platform.name, x=OFF)
+    class_id = platform.class_()
+    platform.enrollment(class_id)
+    platform.execute(f"revoke select on {', '.join(CLOSED)} from public")
+    owner = platform.connect(user=role, password="secret")
+
+    (activated,) = owner.execute("select * from class_activation.activate_scheduled_classes()").fetchall()
+
+    assert (activated.class_id, activated.enrollments_backfilled) == (class_id, 1)
+    for call in ("health()", "preview()", "revert(1)"):
+        owner.execute(f"select class_activation.{call}")
+    assert platform.rows("select * from class_activation.problems") == []
+
+
+@pytest.mark.parametrize("table", ["{classes}", "public.facilities", "public.program_class_enrollments"])
+def test_a_child_that_repeats_the_ids_of_a_table_changes_nothing(db: Database, table: str) -> None:
+    good, lost = db.class_(), db.class_(db.facility("Mars/Phobos"))
+    enrollment = db.enrollment(good)
+    table = table.format(classes=db.classes)
+    db.execute(
+        f"create table public.child (like {table} including defaults);"
+        f"insert into public.child select * from only {table}; alter table public.child inherit {table}"
+    )
+
+    for _ in range(2):
+        db.run(AS_OF)
+    assert db.value(f"select status from only {db.classes} where id = {good}") == "Active"
+    assert db.value(
+        f"select enrolled_at is not null from only public.program_class_enrollments where id = {enrollment}"
+    )
+    assert db.rows("select class_id from class_activation.problems") == [(lost,)]
+    assert db.value("select count(*) from class_activation.preview()") == 1
+
+
 # of the server, or of what a trigger of one class calls, such as a foreign table
-SERVER_ERRORS = ["53000", "53100", "53400", "57000", "57P01", "57P03", "58000", "58030", "58P01", "XX000", "XX001"]
+SERVER_ERRORS = [
+    "53000",
+    "53100",
+    "53400",
+    "57000",
+    "57P01",
+    "57P03",
+    "58000",
+    "58030",
+    "58P01",
+    "XX000",
+    "XX001",
+]
 
 
 @pytest.mark.parametrize("step", ["activate", "backfill"])
@@ -346,7 +414,9 @@ def test_a_lock_that_all_classes_meet_ends_the_run_after_a_few(db: Database, tab
     db.run(AS_OF)
     assert (db.last_run().classes_skipped, db.last_run().classes_failed) == (600, 0)
     # an attempt that was undone has used up an id of the history
-    wasted = db.value("select last_value from pg_sequences where sequencename ~ 'classes_history_id|sections_history_id'")
+    wasted = db.value(
+        "select last_value from pg_sequences where sequencename ~ 'classes_history_id|sections_history_id'"
+    )
     assert (wasted or 0) < 6 * 600
 
     holder.rollback()
@@ -454,7 +524,10 @@ def test_a_class_whose_facility_has_no_zone_is_answered_by_every_function(db: Da
     assert db.row("select class_id, sqlstate from class_activation.problems") == (lost, "22023")
 
 
-def test_a_backlog_under_a_statement_timeout_is_worked_off_in_several_calls(db: Database) -> None:
+@pytest.mark.parametrize("setting", ["statement_timeout", "transaction_timeout"])
+def test_a_backlog_under_a_timeout_is_processed_in_several_calls(db: Database, setting: str) -> None:
+    if not db.value("select count(*) from pg_settings where name = %s", setting):
+        pytest.skip(f"this PostgreSQL has no {setting}")
     db.due_classes(1500)
     db.execute(
         """
@@ -464,13 +537,14 @@ def test_a_backlog_under_a_statement_timeout_is_worked_off_in_several_calls(db: 
         """
     )
     session = db.connect()
-    session.execute("set statement_timeout = '1500ms'")
+    session.execute(f"set {setting} = '1500ms'")
     left, calls = "select count(*) from {classes} where status = 'Scheduled'", 0
 
     while (waiting := db.value(left)) > 0:
         session.execute(f"select class_activation.{JOB}")
         calls += 1
         assert db.value(left) < waiting
+        assert db.last_run().classes_left == db.value(left)
     assert 1 < calls < 10
 
 

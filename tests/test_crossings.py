@@ -100,10 +100,13 @@ def test_a_call_that_waited_for_the_restructuring_serves_the_new_shape(db: Datab
     migration.execute("alter table public.program_classes rename to program_class_cohorts")
     with ThreadPoolExecutor(1) as threads:
         caller = db.connect()
-        waiting = threads.submit(lambda: caller.execute("select * from class_activation.preview()").fetchall())
+        waiting = threads.submit(
+            lambda: caller.execute("select * from class_activation.preview()").fetchall()
+        )
         wait_until(
             lambda: db.value(
-                "select wait_event_type = 'Lock' from pg_stat_activity where pid = %s", caller.info.backend_pid
+                "select wait_event_type = 'Lock' from pg_stat_activity where pid = %s",
+                caller.info.backend_pid,
             )
         )
         migration.rollback()

@@ -385,7 +385,7 @@ def test_a_class_taken_back_and_started_by_hand_is_not_the_jobs_any_more(db: Dat
 
 @pytest.mark.parametrize("run_id", [None, 999])
 def test_revert_refuses_a_run_that_is_not_there(db: Database, run_id: int | None) -> None:
-    with pytest.raises(psycopg.errors.NoDataFound, match="run .* does not exist or cannot be reverted") as error:
+    with pytest.raises(psycopg.errors.NoDataFound, match="does not exist or cannot be reverted") as error:
         revert(db, run_id)
     assert "class_activation.runs" in error.value.diag.message_hint
     assert db.rows("select * from class_activation.runs") == []

@@ -155,7 +155,9 @@ def test_a_late_enrollment_that_stays_as_it_was_is_a_problem_too(db: Database, k
         )
         assert db.last_run().enrollments_backfilled == (1 if attempt == 1 else 0)
     assert db.enrolled_at(late) is not None
-    assert db.rows("select class_id from class_activation.activations where enrollment_ids <> '{}'") == [(good,)]
+    assert db.rows("select class_id from class_activation.activations where enrollment_ids <> '{}'") == [
+        (good,)
+    ]
 
 
 # what the platform may do with an enrollment beside, and how many of the two the run has dated in the end

@@ -255,7 +255,10 @@ def test_a_tier_that_the_owner_may_not_read_costs_the_name_and_not_the_run(
     deploy("upgrade", "head", database=platform.name, x=OFF)
     # by another role than the owner of the old table
     restructure(platform)
-    assert platform.value("select nspowner::regrole::text from pg_namespace where nspname = 'class_activation'") == role
+    assert (
+        platform.value("select nspowner::regrole::text from pg_namespace where nspname = 'class_activation'")
+        == role
+    )
     class_id = platform.class_()
 
     (activated,) = platform.run()
