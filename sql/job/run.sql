@@ -87,16 +87,27 @@ begin
     perform class_activation.record_problems(v_lists.new_problem_ids, v_lists.new_sqlstates, v_lists.new_messages);
   end if;
 
-  v_activated := class_activation.run_in_batches(
-    v_run_id, v_lists.due, p_as_of, v_not_before, v_user_id, p_max_classes => p_max_classes
-  );
+  select 0 as activated, 0::bigint as backfilled, 0 as failed, 0 as skipped, 0 as not_tried into v_activated;
+  v_backfilled := v_activated;
+  v_retried := v_activated;
+  if v_lists.due <> '{}' then
+    v_activated := class_activation.run_in_batches(
+      v_run_id, v_lists.due, p_as_of, v_not_before, v_user_id, p_max_classes => p_max_classes
+    );
+  end if;
   -- activated by an earlier run, and a resident was enrolled at that moment
   v_late := class_activation.late_enrollment_classes(v_lists.resolved);
-  v_backfilled := class_activation.run_in_batches(v_run_id, v_late, p_as_of, v_not_before, v_user_id, p_backfill => true);
-  v_retried := class_activation.run_in_batches(
-    v_run_id, v_lists.failed_before, p_as_of, v_not_before, v_user_id, p_failed_before => true,
-    p_max_classes => p_max_classes - v_activated.activated
-  );
+  if v_late <> '{}' then
+    v_backfilled := class_activation.run_in_batches(
+      v_run_id, v_late, p_as_of, v_not_before, v_user_id, p_backfill => true
+    );
+  end if;
+  if v_lists.failed_before <> '{}' then
+    v_retried := class_activation.run_in_batches(
+      v_run_id, v_lists.failed_before, p_as_of, v_not_before, v_user_id, p_failed_before => true,
+      p_max_classes => p_max_classes - v_activated.activated
+    );
+  end if;
 
   if v_lists.resolved <> '{}' then
     delete from class_activation.problems p

@@ -9,6 +9,8 @@ set search_path = pg_catalog, pg_temp
 set row_security = off
 set lock_timeout = '1ms'
 set jit = off
+-- arrays and common table expressions have no statistics: thousands of enrollments must not be joined row by row
+set enable_nestloop = off
 as $function$
 #variable_conflict use_column
 declare
@@ -64,6 +66,7 @@ begin
       join {enrollments} e on e.id = i.id and e.{class_column} = a.class_id
       where a.run_id = $1
         and a.class_id = any ($2)
+        and e.{class_column} = any ($2)
         and e.enrollment_status = 'Enrolled'
         and e.enrolled_at is not null
         and e.deleted_at is null

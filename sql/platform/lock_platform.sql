@@ -11,17 +11,16 @@ set lock_timeout = '2s'
 as $function$
 declare
   v_deadline constant timestamptz := clock_timestamp() + interval '2 seconds';
-  v_classes text;
+  v_template constant text := '{classes};{facilities}, {users}, {history}, {enrollments};{enrollments}';
+  v_tables text;
 begin
   loop
     begin
-      v_classes := class_activation.platform_sql('{classes}');
-      execute format('lock table %s in access share mode', v_classes);
-      execute class_activation.platform_sql(
-        'lock table {facilities}, {users}, {enrollments}, {history} in access share mode nowait'
-      );
+      v_tables := class_activation.platform_sql(v_template);
+      execute format('lock table %s in access share mode', split_part(v_tables, ';', 1));
+      execute format('lock table %s in access share mode nowait', split_part(v_tables, ';', 2));
       -- a migration that was waited for may have renamed or replaced what was found before
-      exit when class_activation.platform_sql('{classes}') = v_classes;
+      exit when class_activation.platform_sql(v_template) = v_tables;
       raise lock_not_available;
     exception
       when lock_not_available or undefined_table then
@@ -45,7 +44,7 @@ begin
     perform pg_sleep(0.02);
   end loop;
   -- rows that policies hide are an error of the run, not of one class
-  execute class_activation.platform_sql('select from {enrollments} where false');
+  execute format('select from %s where false', split_part(v_tables, ';', 3));
 end;
 $function$;
 

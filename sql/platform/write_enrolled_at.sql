@@ -21,18 +21,12 @@ set row_security = off
 as $function$
 declare
   v_enrollments constant regclass := to_regclass('public.program_class_enrollments');
-  v_update constant text := class_activation.platform_sql(
-    'update {enrollments} set enrolled_at = $3, updated_at = pg_catalog.now(), update_user_id = $2'
-      || ' where {class_column} operator(pg_catalog.=) any ($1)'
-      || ' and enrollment_status operator(pg_catalog.=) ''Enrolled'''
-      || ' and pg_catalog.num_nulls(enrolled_at, deleted_at) operator(pg_catalog.=) 2'
-  );
-  v_update_and_return constant text := format(
-    'with written as (%s returning %s as class_id, id)'
-      || ' select w.class_id, pg_catalog.array_agg(w.id), array[$3], array[pg_catalog.now()], array[$2]'
-      || ' from written w group by w.class_id',
-    v_update, class_activation.platform_sql('{class_column}')
-  );
+  v_update constant text := 'update {enrollments}'
+    || ' set enrolled_at = $3, updated_at = pg_catalog.now(), update_user_id = $2'
+    || ' where {class_column} operator(pg_catalog.=) any ($1)'
+    || ' and enrollment_status operator(pg_catalog.=) ''Enrolled'''
+    || ' and pg_catalog.num_nulls(enrolled_at, deleted_at) operator(pg_catalog.=) 2';
+  v_update_and_return text;
   v_locked record;
 begin
   if exists (
@@ -49,6 +43,12 @@ begin
         and l.mode in ('RowShareLock', 'RowExclusiveLock')
     )
   then
+    -- built before the search path changes
+    v_update_and_return := class_activation.platform_sql(
+      'with written as (' || v_update || ' returning {class_column} as class_id, id)'
+        || ' select w.class_id, pg_catalog.array_agg(w.id), array[$3], array[pg_catalog.now()], array[$2]'
+        || ' from written w group by w.class_id'
+    );
     perform set_config('search_path', class_activation.application_search_path(), true);
     return query execute v_update_and_return using p_class_ids, p_user_id, p_enrolled_at;
     return;
@@ -58,7 +58,9 @@ begin
   if v_locked.locked_class_ids <> '{}' then
     raise lock_not_available using message = 'another session has locked an enrollment';
   end if;
-  perform class_activation.execute_as_application(v_update, p_class_ids, p_user_id, p_enrolled_at);
+  perform class_activation.execute_as_application(
+    class_activation.platform_sql(v_update), p_class_ids, p_user_id, p_enrolled_at
+  );
   perform class_activation.fire_deferred_triggers();
   if exists (select from class_activation.pending_enrollments(p_class_ids)) then
     raise exception using
