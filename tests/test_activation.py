@@ -356,3 +356,36 @@ def test_without_its_row_of_settings_every_call_says_so(db: Database) -> None:
             db.execute(f"select class_activation.{call}")
     db.execute(error.value.diag.message_hint.partition(": ")[2])
     assert [row.class_id for row in db.run()] == [class_id]
+
+
+def test_a_large_backlog_reports_its_progress(db: Database) -> None:
+    db.due_classes(5500)
+    said: list[str] = []
+    db.connection.add_notice_handler(lambda diagnostic: said.append(diagnostic.message_primary))
+
+    db.run(AS_OF)
+    assert said == [f"{min(done, 5500)} of 5500 classes activated" for done in range(1000, 7000, 1000)]
+
+
+def test_a_past_p_as_of_never_backfills_before_the_activation(
+    db: Database,
+) -> None:
+    classes = [db.class_() for _ in range(2)]
+    for class_id in classes:
+        db.run(AS_OF, max_classes=1)
+        assert db.status(class_id) == "Active"
+    late = {class_id: db.enrollment(class_id) for class_id in classes}
+
+    db.run("2020-01-01 00:00Z")
+
+    activated = {
+        row.class_id: row.activated_at
+        for row in db.rows("select class_id, activated_at from class_activation.activations")
+    }
+    assert len(set(activated.values())) == 2
+    # each by its own class
+    assert {class_id: db.enrolled_at(late[class_id]) for class_id in classes} == activated
+    assert all(
+        row.enrolled_at_values == [activated[row.class_id]]
+        for row in db.rows("select * from class_activation.activations")
+    )
