@@ -2,6 +2,7 @@
 
 comment on table class_activation.runs is
   'One row for each call of activate_scheduled_classes or class_activation.revert, kept for 90 days.';
+comment on sequence class_activation.runs_id_seq is 'For class_activation.runs.id.';
 comment on index class_activation.runs_started_at_idx is
   'For health and doctor, the last run; for housekeeping, those older than 90 days.';
 comment on column class_activation.runs.as_of is 'the instant that the call was made for (p_as_of)';
@@ -12,6 +13,7 @@ comment on column class_activation.runs.enrollments_backfilled is
   'all that the run gave an enrolled_at, late ones of earlier activations included';
 comment on column class_activation.runs.classes_failed is 'could not be activated or backfilled: see problems';
 comment on column class_activation.runs.classes_skipped is 'locked by another session: left to the next run';
+comment on column class_activation.runs.classes_left is 'due, but not reached: the next run activates them';
 comment on column class_activation.runs.reverts is
   'the run that this one took back (class_activation.revert); null for a run of the job';
 
@@ -73,12 +75,7 @@ comment on column class_activation.settings.active is
   'whether the job is meant to run: false after unschedule() or -x schedule=off; null: not decided yet';
 
 comment on table class_activation.installed_objects is
-  'What alembic has installed: doctor compares it with what is there.';
+  'The objects as the last deployment left them: doctor and the next deployment compare them with those that exist.';
 comment on column class_activation.installed_objects.definition is 'a hash, see class_activation.objects()';
-comment on column class_activation.installed_objects.acl is
-  'the rights of a function that a revision has dropped, for the deployment to grant them again';
 
 comment on table class_activation.alembic_version is 'The revision that is installed: a release of class activation.';
-
-comment on index public.class_activation_due_idx is
-  'Of class_activation: a run finds the Scheduled classes that may be due without reading all others.';
