@@ -32,7 +32,7 @@ set schedule = coalesce(%(schedule)s, schedule), cron_database = %(cron_database
 # the same instance, not one of the same name or a copy of it
 SERVER = "select system_identifier, pg_postmaster_start_time() from pg_control_system()"
 
-WHO_AND_WHERE = "select rolname, rolsuper, current_database() from pg_roles where rolname = current_user"
+WHO_AND_WHERE = "select quote_ident(rolname), rolsuper, current_database() from pg_roles where rolname = current_user"
 
 EXTENSION = """
 select e.extversion, has_schema_privilege(n.oid, 'usage')
@@ -145,32 +145,15 @@ def schedule_elsewhere(schedule: str | None) -> None:
         )
     platform, there = driver_connection(), cron()
     role, is_superuser, cron_database = there.execute(WHO_AND_WHERE).fetchone()
-    (database,) = platform.execute("select current_database()").fetchone()
     platform.execute(REMEMBER, {"schedule": schedule, "cron_database": cron_database})
-    if not is_superuser:
-        require_execute(platform, role, database)
+    if not is_superuser:  # the job is this role's
+        platform.execute(f"grant execute on function {', '.join(JOB_FUNCTIONS)} to {role}")
     (definition,) = platform.execute(
         "select pg_get_functiondef('class_activation.schedule_job'::regproc)"
     ).fetchone()
     there.execute(definition.replace("class_activation.", "pg_temp.", 1))
     for job in jobs(platform):
         there.execute(SCHEDULE, job)
-
-
-def require_execute(platform: psycopg.Connection, role: str, database: str) -> None:
-    """Refuse a ROLE of pg_cron's database that may not run the job; roles are the same in all databases."""
-    missing = [
-        function
-        for function in JOB_FUNCTIONS
-        if not platform.execute(
-            "select has_function_privilege(%s, %s::regproc::oid, 'execute')", [role, function]
-        ).fetchone()[0]
-    ]
-    if missing:
-        raise CommandError(
-            f"role {role} may not run the job: let the owner of the platform's tables run "
-            f"in database {database} grant execute on function {', '.join(missing)} to {role};"
-        )
 
 
 def jobs(platform: psycopg.Connection) -> list[dict[str, str]]:

@@ -12,6 +12,7 @@ from harness import OFF, Database, alembic, deploy, own_platform
 EXPECTED = """
                                                           superuser  owner   execute   reader  nobody
 schema   class_activation                                 UC         UC      U         U       U
+schema   class_activation_internal                        UC         UC      U         U       U
 table    class_activation.activations                     rawdDxt    rawdDxt -         r       -
 table    class_activation.alembic_version                 rawdDxt    rawdDxt -         r       -
 table    class_activation.holds                           rawdDxt    rawdDxt -         r       -
@@ -20,6 +21,7 @@ table    class_activation.late_enrollments                rawdDxt    rawdDxt -  
 table    class_activation.problems                        rawdDxt    rawdDxt -         r       -
 table    class_activation.runs                            rawdDxt    rawdDxt -         r       -
 table    class_activation.settings                        rawdDxt    rawdDxt -         r       -
+table    class_activation.ticks                           rawdDxt    rawdDxt -         r       -
 sequence class_activation.runs_id_seq                     rwU        rwU     -         r       -
 function public.activate_scheduled_classes                X          X       X         -       -
 function class_activation.activate_batch                  X          X       -         -       -
@@ -417,16 +419,3 @@ def test_an_empty_schema_is_not_taken_for_this_one_even_if_the_owner_made_it(pla
     assert "class_activation in database" in process.stderr
     assert "rename it" in process.stderr
     assert platform.catalog() == before
-
-
-def test_a_function_planted_during_the_installation_stays_its_makers(platform: Database, role: str) -> None:
-    deploy("upgrade", "0002", database=platform.name, x=OFF)
-    platform.execute(f"grant create on schema public to {role}")
-    platform.connect(user=role, password="secret").execute(
-        "create function public.activate_scheduled_classes(integer) returns name security definer"
-        " language sql as 'select current_user'"
-    )
-
-    deploy("upgrade", "head", database=platform.name, x=OFF)
-
-    assert platform.value("select public.activate_scheduled_classes(1)") == role

@@ -11,6 +11,13 @@ declare
   v_functions constant oid[] := array(
     select to_regprocedure(f) from unnest(array[{functions}]) f where v_installed or starts_with(f, 'public.')
   );
+  v_classes constant oid[] := array(
+    select c.oid
+    from pg_class c
+    where c.oid in (to_regclass('public.program_classes'), to_regclass('public.program_class_cohorts'))
+      and c.relkind in ('r', 'p')
+      and pg_has_role(c.relowner, v_owner, 'usage')
+  );
   v_known text[] := '{}';
   v_missing text;
   v_leftovers text;
@@ -73,10 +80,10 @@ begin
     from (select to_regclass('public.class_activation_due_idx')) c (oid)
     left join pg_index i on i.indexrelid = c.oid
     where c.oid is not null
+      and cardinality(v_classes) > 0
       and (
         i.indrelid is null
-        or i.indrelid not in (select t.oid from pg_class t where t.relnamespace = 'public'::regnamespace
-          and t.relname in ('program_classes', 'program_class_cohorts') and pg_has_role(t.relowner, v_owner, 'usage'))
+        or i.indrelid <> all (v_classes)
         or pg_get_indexdef(i.indexrelid) !~ '^CREATE INDEX [^ ]+ ON (ONLY )?[^ ]+ USING btree \(status, start_dt\)$'
       )
 
@@ -106,8 +113,8 @@ begin
     raise exception using
       errcode = '55000',
       message = format('class activation cannot be installed in database %I without: %s', current_database(), v_missing),
-      hint = 'Nothing was changed. Is this the database of the platform (-x url=postgresql://...)? This version supports'
-        || ' the platform with and without cohorts, from its migration 62 on. Let the owner of the tables or a superuser'
+      hint = 'Nothing was changed. Is this the database of the platform (-x url=postgresql://...)? This version knows two'
+        || ' shapes of the platform, with and without cohorts, from its migration 62 on. Let the owner of the tables or a superuser'
         || ' grant the rights that are named, then repeat.'
         || coalesce(' If this is a copy of the platform without schema class_activation, drop what was copied: ' || v_leftovers, '');
   end if;
