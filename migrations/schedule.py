@@ -8,16 +8,16 @@ from alembic import context
 from alembic.util import CommandError
 from psycopg.rows import dict_row
 
-from migrations.connections import connect
+from migrations.connections import cron
 from migrations.options import OFF, read_options
-from migrations.sql_files import application_path, driver_connection, execute, run
+from migrations.sql_files import driver_connection, execute, run
 
 JOB_FUNCTIONS = ("class_activation.activate_scheduled_classes", "class_activation.housekeeping")
 
 UNSCHEDULE = """
 select cron.unschedule(jobid)
 from cron.job
-where jobname in (%(jobname)s::text, split_part(%(jobname)s::text, '@', 1)) and database = %(database)s
+where jobname ~ '^(activate_scheduled_classes|class_activation_housekeeping)(@|$)' and database = %s
 """
 
 SCHEDULE = """
@@ -26,21 +26,13 @@ select pg_temp.schedule_job(%(jobname)s, %(schedule)s, %(command)s, %(database)s
 
 REMEMBER = """
 update class_activation.settings
-set schedule = coalesce(%(schedule)s, schedule), not_before = coalesce(%(not_before)s, not_before),
-  cron_database = %(cron_database)s, active = true
-"""
-
-# the command of release 0.1.0 had the hour in it
-KEPT = r"""
-select schedule, substring(command from 'p_not_before => ''([0-9:.]+)''')::time as not_before
-from cron.job
-where jobname = 'activate_scheduled_classes' and database = %s
+set schedule = coalesce(%(schedule)s, schedule), cron_database = %(cron_database)s, active = true
 """
 
 # the same instance, not one of the same name or a copy of it
 SERVER = "select system_identifier, pg_postmaster_start_time() from pg_control_system()"
 
-WHO_AND_WHERE = "select rolname, rolsuper, current_database() from pg_roles where rolname = current_user"
+WHO_AND_WHERE = "select quote_ident(rolname), rolsuper, current_database() from pg_roles where rolname = current_user"
 
 EXTENSION = """
 select e.extversion, has_schema_privilege(n.oid, 'usage')
@@ -52,34 +44,32 @@ where e.extname = 'pg_cron'
 log = logging.getLogger("alembic.class_activation")
 
 
-def set_up() -> None:
-    """Schedule the job as the options say; without any, only if that was never decided."""
+def set_up() -> list[str]:
+    """Schedule the job as the options say; without any, only if that was never decided. Return what was done."""
     options = read_options()
     if options.schedule == OFF:
-        # release 0.1.0 may have left an active job
-        execute(
-            "update class_activation.settings set active = coalesce(class_activation.job_active(), false)"
-            " where active is null;"
-        )
-    elif options.cron_url is not None:
-        schedule_elsewhere(options.cron_url, options.schedule)
-    elif options.schedule is not None:
+        execute("update class_activation.settings set active = false where active is null;")
+        return []
+    if options.cron_url is not None:
+        schedule_elsewhere(options.schedule)
+        return ["job scheduled"]
+    if options.schedule is not None:
         literal = options.schedule.replace("'", "''")
         execute(f"select class_activation.schedule('{literal}');")
-    else:
-        execute(
-            "select class_activation.schedule() from class_activation.settings"
-            " where active is null and cron_database is null;"
-        )
+        return ["job scheduled"]
+    rows = execute(
+        "select class_activation.schedule() from class_activation.settings"
+        " where active is null and cron_database is null;"
+    )
+    return ["job scheduled"] if rows else []
 
 
 def preflight(platform: psycopg.Connection) -> None:
     """Refuse a cron_url or a schedule that cannot work, before anything is done."""
     options = read_options()
-    if options.cron_url is not None:
-        with connect(options.cron_url) as cron:
-            require_pg_cron(platform, cron)
-            require_schedule(cron, options.schedule)
+    if there := cron():
+        require_pg_cron(platform, there)
+        require_schedule(there, options.schedule)
     else:
         require_schedule(platform, options.schedule)
 
@@ -125,16 +115,20 @@ def require_pg_cron(platform: psycopg.Connection, cron: psycopg.Connection) -> N
 
 
 def remove() -> None:
-    """Remove the job before its function goes."""
-    if cron_url := read_options().cron_url:
+    """Remove the job before its function goes; a downgrade that is repeated finds no settings any more."""
+    if there := cron():
         platform = driver_connection()
-        with connect(cron_url) as cron:
-            removed = sum(cron.execute(UNSCHEDULE, job).rowcount for job in jobs(platform))
-            role, superuser, database = cron.execute(WHO_AND_WHERE).fetchone()
+        (database, installed) = platform.execute(
+            "select current_database(), current_setting('class_activation.revision') <> ''"
+        ).fetchone()
+        removed = there.execute(UNSCHEDULE, [database]).rowcount
+        role, superuser, cron_database = there.execute(WHO_AND_WHERE).fetchone()
+        if not installed:
+            return
         (active,) = platform.execute("select active from class_activation.settings").fetchone()
         if active and not removed and not superuser:
             raise CommandError(
-                f"the pg_cron job is not visible to role {role} in database {database}\nHINT: Repeat as the "
+                f"the pg_cron job is not visible to role {role} in database {cron_database}\nHINT: Repeat as the "
                 "role of the job or as a superuser. Where there is none any more, let the owner set "
                 "class_activation.settings.active to false."
             )
@@ -142,54 +136,24 @@ def remove() -> None:
     run("deploy/unschedule")
 
 
-def schedule_elsewhere(cron_url: str, schedule: str | None) -> None:
+def schedule_elsewhere(schedule: str | None) -> None:
     """Make the jobs from pg_cron's database, with the platform's own function for it."""
     if context.is_offline_mode():
         raise CommandError(
             "a script cannot run in two databases: pass -x schedule=off, and schedule the job in "
             "pg_cron's database by the statements that class_activation.schedule() then names"
         )
-    platform = driver_connection()
-    (first,) = platform.execute(
-        "select cron_database is not distinct from '' from class_activation.settings"
+    platform, there = driver_connection(), cron()
+    role, is_superuser, cron_database = there.execute(WHO_AND_WHERE).fetchone()
+    platform.execute(REMEMBER, {"schedule": schedule, "cron_database": cron_database})
+    if not is_superuser:  # the job is this role's
+        platform.execute(f"grant execute on function {', '.join(JOB_FUNCTIONS)} to {role}")
+    (definition,) = platform.execute(
+        "select pg_get_functiondef('class_activation.schedule_job'::regproc)"
     ).fetchone()
-    with connect(cron_url) as cron:
-        role, is_superuser, cron_database = cron.execute(WHO_AND_WHERE).fetchone()
-        (database,) = platform.execute("select current_database()").fetchone()
-        kept = cron.execute(KEPT, [database]).fetchone() if first else None
-        platform.execute(
-            REMEMBER,
-            {
-                "schedule": schedule or (kept and kept[0]),
-                "not_before": kept and kept[1],
-                "cron_database": cron_database,
-            },
-        )
-        if not is_superuser:
-            require_execute(platform, role, database)
-        (definition,) = platform.execute(
-            "select pg_get_functiondef('class_activation.schedule_job'::regproc)"
-        ).fetchone()
-        with application_path(cron):
-            cron.execute(definition.replace("class_activation.", "pg_temp.", 1))
-        for job in jobs(platform):
-            cron.execute(SCHEDULE, job)
-
-
-def require_execute(platform: psycopg.Connection, role: str, database: str) -> None:
-    """Refuse a ROLE of pg_cron's database that may not run the job; roles are the same in all databases."""
-    missing = [
-        function
-        for function in JOB_FUNCTIONS
-        if not platform.execute(
-            "select has_function_privilege(%s, %s::regproc::oid, 'execute')", [role, function]
-        ).fetchone()[0]
-    ]
-    if missing:
-        raise CommandError(
-            f"role {role} may not run the job: let the owner of the platform's tables run "
-            f"in database {database} grant execute on function {', '.join(missing)} to {role};"
-        )
+    there.execute(definition.replace("class_activation.", "pg_temp.", 1))
+    for job in jobs(platform):
+        there.execute(SCHEDULE, job)
 
 
 def jobs(platform: psycopg.Connection) -> list[dict[str, str]]:

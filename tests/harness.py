@@ -24,7 +24,6 @@ BATCH_USER = 99999
 COMMAND = "select class_activation.activate_scheduled_classes(p_not_before => '05:00')"
 # the options of a deployment without pg_cron
 OFF = ["schedule=off"]
-RELEASE_0_1_0 = "f137e0f"
 # those that the platform's screens offer
 US_ZONES = [
     "America/New_York",
@@ -368,8 +367,3 @@ def client(database: Database, *command: str, script: str = "") -> str:
     )
     assert process.returncode == 0, process.stderr
     return process.stdout
-
-
-def git(*arguments: str) -> bytes:
-    """Return what git says of this repository; nothing where it fails."""
-    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, check=False).stdout

@@ -363,16 +363,3 @@ def test_an_empty_schema_is_not_taken_for_this_one_even_if_the_owner_made_it(pla
     assert "class_activation in database" in process.stderr
     assert "rename it" in process.stderr
     assert platform.catalog() == before
-
-
-def test_a_function_planted_during_the_installation_stays_its_makers(platform: Database, role: str) -> None:
-    deploy("upgrade", "0002", database=platform.name, x=OFF)
-    platform.execute(f"grant create on schema public to {role}")
-    platform.connect(user=role, password="secret").execute(
-        "create function public.activate_scheduled_classes(integer) returns name security definer"
-        " language sql as 'select current_user'"
-    )
-
-    deploy("upgrade", "head", database=platform.name, x=OFF)
-
-    assert platform.value("select public.activate_scheduled_classes(1)") == role
