@@ -14,7 +14,8 @@ returns table (
   next_due_at timestamptz,
   classes_activated_24h bigint,
   enrollments_backfilled_24h bigint,
-  job_active boolean
+  job_active boolean,
+  paused_until timestamptz
 )
 language plpgsql
 stable
@@ -35,7 +36,11 @@ begin
       hint = 'Leave p_grace out for one hour.';
   end if;
 
-  select max(r.started_at) into last_run_at from class_activation.runs r where r.reverts is null;
+  select greatest(
+    (select max(r.started_at) from class_activation.runs r where r.reverts is null),
+    (select max(t.ticked_at) from class_activation.ticks t)
+  ) into last_run_at;
+  select s.paused_until into paused_until from class_activation.settings s where s.paused_until > v_now;
   seconds_since_last_run := extract(epoch from v_now - last_run_at)::bigint;
 
   -- of wrong zones and dates also those that no run has recorded yet
@@ -44,7 +49,8 @@ begin
     count(*) filter (where p.class_id is not null or s.problem_sqlstate is not null)
   into overdue_classes, oldest_overdue_seconds, problem_classes
   from (
-    select t.class_id, t.due_at, t.problem_sqlstate, t.due and t.due_at < v_now - p_grace as overdue
+    -- while the job is paused, no class is late
+    select t.class_id, t.due_at, t.problem_sqlstate, t.due and t.due_at < v_now - p_grace and paused_until is null as overdue
     from class_activation.plan(v_now, v_not_before) t
   ) s
   full join class_activation.problems p on p.class_id = s.class_id;
@@ -72,11 +78,11 @@ begin
   from class_activation.runs r
   where r.started_at > v_now - interval '24 hours';
 
-  job_active := class_activation.job_active();
+  job_active := (class_activation.job()).active;
 
   status := case
     when overdue_classes > 0 then 'critical'
-    when problem_classes > 0 or unknown_timezones > 0 or job_active is false
+    when paused_until is not null or problem_classes > 0 or unknown_timezones > 0 or job_active is false
       or last_run_at is null or last_run_at < v_now - p_grace then 'warning'
     else 'ok'
   end;
@@ -88,8 +94,8 @@ revoke execute on function class_activation.health(time, interval) from public;
 
 comment on function class_activation.health(time, interval) is
 'One row for monitoring. status is critical when classes are overdue: due for longer than p_grace and still Scheduled;
-warning when the job has not run within p_grace, is not active in pg_cron, or left a problem, or when a facility has
-an unknown time zone; else ok. Times in seconds.
+warning when the job is paused (no class is overdue then), has not run within p_grace, is not active in pg_cron, or left a
+problem, or when a facility has an unknown time zone; else ok. Times in seconds.
   p_not_before   local time of day from which a class that starts that day counts (default: the hour of
                  class_activation.settings)
   p_grace        how late a class or a run may be (default one hour)
