@@ -92,7 +92,9 @@ def run_online() -> None:
             if to_head:
                 with context.begin_transaction():
                     schedule.set_up()
+            schedule.commit_elsewhere()
         finally:
+            schedule.discard_elsewhere()
             connection.rollback()
             if not context.get_context().opts.get("dont_mutate"):
                 guard.execute(read("deploy/drop_schema_at_base"))

@@ -11,7 +11,7 @@ declare
   );
   v_comment text := obj_description('class_activation'::regnamespace, 'pg_namespace');
   v_elsewhere constant text := ' Its pg_cron job is in another database, from which alembic removes it with -x cron_url.';
-  v_job record;
+
 begin
   insert into class_activation.installed_objects (name, acl)
   select format('function %s', p.oid::regprocedure), p.proacl
@@ -78,27 +78,6 @@ begin
     set local search_path = pg_catalog, pg_temp;
   end if;
 
-  if not exists (select from pg_extension e where e.extname = 'pg_cron') then
-    -- if there is a job it is elsewhere, and -x cron_url finds it
-    insert into class_activation.settings (cron_database) values ('');
-    return;
-  end if;
-  insert into class_activation.settings (active) values (false);
-  if has_schema_privilege('cron', 'usage') then
-    -- of several the owner's; an active one is scheduled anew by the deployment
-    select j.schedule, j.active, substring(j.command from 'p_not_before => ''([0-9:.]+)''')::time as not_before
-    into v_job
-    from cron.job j
-    where j.jobname = 'activate_scheduled_classes'
-      and j.database = current_database()
-    order by j.active desc, j.jobid
-    limit 1;
-    if found then
-      update class_activation.settings s
-      set schedule = v_job.schedule,
-        not_before = coalesce(v_job.not_before, s.not_before),
-        active = case when v_job.active then null else false end;
-    end if;
-  end if;
+  insert into class_activation.settings default values;
 end;
 $do$;

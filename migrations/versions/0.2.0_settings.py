@@ -33,6 +33,7 @@ def downgrade() -> None:
             " drop column enrollment_ids, drop column enrolled_at, drop column updated_at,"
             " drop column update_user_id"
         )
+        op.execute("alter table class_activation.runs drop column classes_left")
         op.execute("drop table class_activation.late_enrollments")
         op.execute("drop table class_activation.installed_objects")
         op.execute("drop table class_activation.ticks")

@@ -10,7 +10,7 @@ create table class_activation.settings (
   cron_database name,
   job_database name,
   job_username name,
-  active boolean
+  scheduled_at timestamptz
 );
 
 -- The heartbeat: one row for each tick of pg_cron, so that no tick waits for another one's row.
@@ -24,6 +24,8 @@ create table class_activation.installed_objects (
   definition text,
   acl aclitem[]
 );
+
+alter table class_activation.runs add column classes_left integer not null default 0;
 
 create table class_activation.late_enrollments (
   run_id bigint not null,
