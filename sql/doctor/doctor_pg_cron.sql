@@ -9,138 +9,139 @@ set row_security = on
 set lock_timeout = '50ms'
 as $function$
 declare
-  v_superuser constant boolean := current_setting('is_superuser')::boolean;
-  v_sees_settings constant boolean := pg_has_role('pg_read_all_settings', 'usage');
-  v_alter constant boolean := v_superuser and current_setting('allow_alter_system', true) is distinct from 'off';
+  v_alter constant boolean := current_setting('is_superuser')::boolean
+    and current_setting('allow_alter_system', true) is distinct from 'off';
+  v_knows boolean := has_table_privilege('class_activation.settings', 'select')
+    and has_table_privilege('class_activation.ticks', 'select')
+    and has_function_privilege('class_activation.job(text)', 'execute');
   v_settings class_activation.settings;
   v_job record;
+  v_cron_database name;
   v_late boolean;
-  v_launcher boolean;
   v_running integer;
 begin
-  if not has_table_privilege('class_activation.settings', 'select')
-    or not has_table_privilege('class_activation.ticks', 'select')
-    or not has_function_privilege('class_activation.job(text)', 'execute')
-  then
-    return;
+  if v_knows then
+    select s.* into v_settings from class_activation.settings s;
+    v_knows := not (v_settings is null);
   end if;
-  select s.* into v_settings from class_activation.settings s;
-  if v_settings is null then
-    return;
-  end if;
-  v_job := class_activation.job();
-  v_late := coalesce((select max(t.ticked_at) from class_activation.ticks t), v_settings.scheduled_at)
-    < now() - v_job.longest_gap - interval '1 minute';
-
-  return query
-  select 'pg_cron', 'error',
-    case
-      when v_job.elsewhere then null
-      when v_job.version is null then format('extension pg_cron is not in database %I, so nothing calls the job', current_database())
-      when v_job.visible is null then format('role %I may not use schema cron', current_user)
-      when string_to_array(regexp_replace(v_job.version, '[^0-9.].*$', ''), '.')::integer[] < array[1, 4] then
-        format('pg_cron is %s, and 1.4 is needed', v_job.version)
-    end,
-    case
-      when v_job.elsewhere then
-        format('job %s of role %s is in database %s', v_job.jobname, v_job.created_by, v_job.cron_database)
-      else format('pg_cron %s is in this database', v_job.version)
-    end,
-    case
-      when v_job.version is null then 'create extension pg_cron; -- or, if it is in another database:'
-        || ' alembic -x cron_url=postgresql://... upgrade head'
-      when v_job.visible is null then format('grant usage on schema cron to %I; -- as a superuser', current_user)
-      else 'alter extension pg_cron update; -- after installing a newer pg_cron'
-    end;
-
-  if v_job.visible is false and not v_job.elsewhere then
+  if v_knows then
+    v_job := class_activation.job();
+    v_cron_database := case when v_job.elsewhere or v_job.version is not null then v_job.cron_database end;
+    v_late := coalesce((select max(t.ticked_at) from class_activation.ticks t), v_settings.scheduled_at)
+      < now() - v_job.longest_gap - interval '1 minute';
     return query
-    select 'job', 'error',
+    select 'pg_cron', 'error',
       case
-        when v_job.role_is_gone then
-          format('role %s, as which the job was created, does not exist: pg_cron''s launcher crashes if it meets the job', v_job.created_by)
-        when v_late then format('the job of role %s is not visible to role %s', v_job.created_by, current_user)
+        when v_job.elsewhere then null
+        when v_job.version is null then format('extension pg_cron is not in database %I, so nothing calls the job', current_database())
+        when v_job.visible is null then format('role %I may not use schema cron', current_user)
+        when string_to_array(regexp_replace(v_job.version, '[^0-9.].*$', ''), '.')::integer[] < array[1, 4] then
+          format('pg_cron is %s, and 1.4 is needed', v_job.version)
       end,
-      format('the job of role %s, which role %s cannot see, calls', v_job.created_by, current_user),
-      format('-- as %s:%sselect class_activation.schedule();',
-        case when v_job.role_is_gone then 'a superuser' else format('role %s or a superuser', v_job.created_by) end, e'\n')
-        || case when v_job.role_is_gone then
-          format(e'\n-- or, if that role was renamed: alter role %I rename to %I;', current_user, v_job.created_by)
-        else '' end;
-  elsif v_job.visible and not v_job.elsewhere then
-    return query
-    select 'job', 'error',
       case
-        when count(j.jobid) = 0 then 'there is no job ' || v_job.jobname
-        when count(j.jobid) > 1 then format('%s is scheduled %s times: ', v_job.jobname, count(j.jobid))
-          || string_agg(format('job %s of role %s', j.jobid, j.username), ', ' order by j.jobid)
-        else string_agg(w.difference, '; ' order by w.difference)
+        when v_job.elsewhere then
+          format('job %s of role %s is in database %s', v_job.jobname, v_job.created_by, v_job.cron_database)
+        else format('pg_cron %s is in this database', v_job.version)
       end,
-      string_agg(format('job %s of role %s is as class_activation.settings say', j.jobid, j.username), ', '),
-      'select class_activation.schedule();'
-    from (values (v_job.jobname)) n (jobname)
-    left join cron.job j on j.jobname = n.jobname
-    left join lateral (
-      select string_agg(d.text, ', ') as difference
-      from (values
-        (not j.active, format('job %s is not active', j.jobid)),
-        (j.schedule <> v_settings.schedule, format('job %s has the schedule %s, not %s', j.jobid, j.schedule, v_settings.schedule)),
-        (j.command <> 'select class_activation.tick()', format('job %s runs %s', j.jobid, j.command)),
-        (j.database <> current_database(), format('job %s is for database %s', j.jobid, j.database)),
-        (j.username <> v_job.username, format('job %s belongs to role %s, not %s', j.jobid, j.username, v_job.username)),
-        (v_job.created_by is null, format('job %s is not in class_activation.settings', j.jobid))
-      ) d (differs, text)
-      where d.differs
-    ) w on true;
+      case
+        when v_job.version is null then 'create extension pg_cron; -- or, if it is in another database:'
+          || ' alembic -x cron_url=postgresql://... upgrade head'
+        when v_job.visible is null then format('grant usage on schema cron to %I; -- as a superuser', current_user)
+        else 'alter extension pg_cron update; -- after installing a newer pg_cron'
+      end;
 
-    return query
-    select 'job_runs', 'error',
-      case
-        when d.status = 'failed' then format('run %s failed at %s: %s', d.runid, d.start_time, split_part(d.return_message, e'\n', 1))
-        when d.status in ('starting', 'connecting', 'sending') and d.start_time < now() - interval '15 minutes' then
-          format('run %s has been %s since %s', d.runid, d.status, d.start_time)
-      end,
-      'the last run in pg_cron''s log did not fail', 'fix the cause in detail; the next run shows whether it worked'
-    from (select max(t.ticked_at) as last_tick from class_activation.ticks t) t
-    left join lateral (
-      select r.*
+    if v_job.visible is false and not v_job.elsewhere then
+      return query
+      select 'job', 'error',
+        case
+          when v_job.role_is_gone then
+            format('role %s, as which the job was created, does not exist: pg_cron''s launcher crashes if it meets the job', v_job.created_by)
+          when v_late then format('the job of role %s is not visible to role %s', v_job.created_by, current_user)
+        end,
+        format('the job of role %s, which role %s cannot see, calls', v_job.created_by, current_user),
+        format('-- as %s:%sselect class_activation.schedule();',
+          case when v_job.role_is_gone then 'a superuser' else format('role %s or a superuser', v_job.created_by) end, e'\n')
+          || case when v_job.role_is_gone then
+            format(e'\n-- or, if that role was renamed: alter role %I rename to %I;', current_user, v_job.created_by)
+          else '' end;
+    elsif v_job.visible and not v_job.elsewhere then
+      return query
+      select 'job', 'error',
+        case
+          when count(j.jobid) = 0 then 'there is no job ' || v_job.jobname
+          when count(j.jobid) > 1 then format('%s is scheduled %s times: ', v_job.jobname, count(j.jobid))
+            || string_agg(format('job %s of role %s', j.jobid, j.username), ', ' order by j.jobid)
+          else string_agg(w.difference, '; ' order by w.difference)
+        end,
+        string_agg(format('job %s of role %s is as class_activation.settings say', j.jobid, j.username), ', '),
+        'select class_activation.schedule();'
+      from (values (v_job.jobname)) n (jobname)
+      left join cron.job j on j.jobname = n.jobname
+      left join lateral (
+        select string_agg(d.text, ', ') as difference
+        from (values
+          (not j.active, format('job %s is not active', j.jobid)),
+          (j.schedule <> v_settings.schedule, format('job %s has the schedule %s, not %s', j.jobid, j.schedule, v_settings.schedule)),
+          (j.command <> 'select class_activation.tick()', format('job %s runs %s', j.jobid, j.command)),
+          (j.database <> current_database(), format('job %s is for database %s', j.jobid, j.database)),
+          (j.username <> v_job.username, format('job %s belongs to role %s, not %s', j.jobid, j.username, v_job.username)),
+          (v_job.created_by is null, format('job %s is not in class_activation.settings', j.jobid))
+        ) d (differs, text)
+        where d.differs
+      ) w on true;
+
+      return query
+      select 'job_runs', 'error',
+        case
+          when d.status = 'failed' then format('run %s failed at %s: %s', d.runid, d.start_time, split_part(d.return_message, e'\n', 1))
+          when d.status in ('starting', 'connecting', 'sending') and d.start_time < now() - interval '15 minutes' then
+            format('run %s has been %s since %s', d.runid, d.status, d.start_time)
+        end,
+        'the last run in pg_cron''s log did not fail', 'fix the cause in detail; the next run shows whether it worked'
+      from (select max(t.ticked_at) as last_tick from class_activation.ticks t) t
+      left join lateral (
+        select r.*
+        from cron.job j
+        join cron.job_run_details r on r.jobid = j.jobid
+        where j.jobname = v_job.jobname
+        order by r.runid desc
+        limit 1
+      ) d on (d.start_time > t.last_tick) is not false;
+
+      return query
+      select 'job_roles_exist', 'error',
+        'pg_cron''s launcher crashes and no job runs, because the role does not exist: '
+          || string_agg(format('job %s of role %s', j.jobid, j.username), ', '),
+        'the role of every visible job exists',
+        string_agg(format('select cron.unschedule(%s);', j.jobid), ' ')
       from cron.job j
-      join cron.job_run_details r on r.jobid = j.jobid
-      where j.jobname = v_job.jobname
-      order by r.runid desc
-      limit 1
-    ) d on (d.start_time > t.last_tick) is not false;
+      where to_regrole(quote_ident(j.username)) is null;
+    end if;
 
-    return query
-    select 'job_roles_exist', 'error',
-      'pg_cron''s launcher crashes and no job runs, because the role does not exist: '
-        || string_agg(format('job %s of role %s', j.jobid, j.username), ', '),
-      'the role of every visible job exists',
-      string_agg(format('select cron.unschedule(%s);', j.jobid), ' ')
-    from cron.job j
-    where to_regrole(quote_ident(j.username)) is null;
-  end if;
-
-  if v_job.created_by is not null and has_table_privilege('pg_roles', 'select') then
-    return query
-    select 'job_role', 'error',
-      case when exists (select from pg_roles r where r.rolname = v_job.created_by and not r.rolcanlogin) then
-        format('role %s, as which the job runs, may not log in', v_job.created_by) end,
-      format('role %s may log in', v_job.created_by), format('alter role %I login; -- as a superuser', v_job.created_by);
+    if v_job.created_by is not null and has_table_privilege('pg_roles', 'select') then
+      return query
+      select 'job_role', 'error',
+        case when exists (select from pg_roles r where r.rolname = v_job.created_by and not r.rolcanlogin) then
+          format('role %s, as which the job runs, may not log in', v_job.created_by) end,
+        format('role %s may log in', v_job.created_by), format('alter role %I login; -- as a superuser', v_job.created_by);
+    end if;
   end if;
 
   -- the launcher and the running jobs have a name that every role sees, but only if that is not closed either
-  v_launcher := current_setting('in_hot_standby') = 'on'
-    or exists (select from pg_stat_get_activity(null) a where a.application_name = 'pg_cron scheduler');
   return query
   select 'pg_cron_launcher', 'error',
-    case when not v_launcher and (v_late or pg_has_role('pg_read_all_stats', 'usage')) then
-      'pg_cron''s launcher does not run, so no job in the cluster does' end,
+    case
+      when (v_late or pg_has_role('pg_read_all_stats', 'usage'))
+        and current_setting('in_hot_standby') = 'off'
+        and not exists (select from pg_stat_get_activity(null) a where a.application_name = 'pg_cron scheduler')
+      then 'pg_cron''s launcher does not run, so no job in the cluster does'
+    end,
     'pg_cron''s launcher runs, or will after promotion',
-    case when v_job.elsewhere then format(e'-- in database %s, as a superuser:\n', v_job.cron_database) else '' end
+    '-- ' || case when v_cron_database <> current_database() then format('in database %s, ', v_cron_database) else '' end
+      || e'as a superuser:\n'
       || 'select cron.unschedule(jobid) from cron.job where to_regrole(quote_ident(username)) is null;'
       || ' -- the launcher crashes if the role of a job does not exist; otherwise see the server''s log, and restart the server';
-  if not v_sees_settings then
+  if not pg_has_role('pg_read_all_settings', 'usage') then
     return;
   end if;
 
@@ -174,20 +175,18 @@ begin
       case
         when current_setting('cron.launch_active_jobs', true) = 'off' then
           'cron.launch_active_jobs is off, so no job in the cluster runs'
-        when current_setting('cron.database_name', true) <> v_job.cron_database then
-          format('pg_cron runs the jobs of database %s, not of %s', current_setting('cron.database_name'), v_job.cron_database)
+        when current_setting('cron.database_name', true) <> v_cron_database then
+          format('pg_cron runs the jobs of database %s, not of %s', current_setting('cron.database_name'), v_cron_database)
       end,
-      format('pg_cron runs the jobs of database %s', v_job.cron_database), null,
+      format('pg_cron runs the jobs of database %s', current_setting('cron.database_name', true)), null,
       case current_setting('cron.launch_active_jobs', true) when 'off' then 'cron.launch_active_jobs' else 'cron.database_name' end,
-      case current_setting('cron.launch_active_jobs', true) when 'off' then 'on' else quote_literal(v_job.cron_database) end,
+      case current_setting('cron.launch_active_jobs', true) when 'off' then 'on' else quote_literal(v_cron_database) end,
       case current_setting('cron.launch_active_jobs', true) when 'off' then 'select pg_reload_conf();' else 'restart the server' end
-    where v_job.elsewhere
-      or v_job.version is not null
 
     union all
     select 3, 'pg_cron_workers', 'warning',
       case
-        when not v_late then null
+        when v_late is not true then null
         when current_setting('cron.use_background_workers', true) is distinct from 'on' then
           'pg_cron connects to localhost like a client, which fails if a password is required'
         when current_setting('max_worker_processes')::integer < 8 then
@@ -200,13 +199,13 @@ begin
 
     union all
     select 4, 'pg_cron_capacity', 'error',
-      case when v_late and v_running >= current_setting('cron.max_running_jobs', true)::integer then
+      case when v_late is not false and v_running >= current_setting('cron.max_running_jobs', true)::integer then
         format('%s of cron.max_running_jobs = %s run, so the job has to wait', v_running, current_setting('cron.max_running_jobs')) end,
       'cron.max_running_jobs leaves room for the job', null, 'cron.max_running_jobs', (2 * v_running)::text, 'restart the server'
   ) c (position, check_name, level, failure, success, fix, name, value, activate)
   order by c.position;
 
-  if has_table_privilege('pg_settings', 'select') then
+  if v_knows and has_table_privilege('pg_settings', 'select') then
     return query
     select 'pg_cron_timezone', 'warning',
       case when s.setting not in ('GMT', 'UTC') and v_job.next_tick_at is null and v_settings.schedule !~ 'second' then

@@ -22,6 +22,7 @@ declare
   v_zone record;
   v_canonical text;
   v_places text[] := '{}';
+  v_due integer[] := '{}';
 begin
   select s.* into v_settings from class_activation.settings s;
   return query
@@ -197,23 +198,26 @@ begin
         v_health.overdue_classes, now() - make_interval(secs => v_health.oldest_overdue_seconds)) end,
     'no class has been due for more than an hour', 'select activate_scheduled_classes();';
 
-  return query
-  select 'locked_classes', 'warning',
-    string_agg(format('%s (%s) at %s has been due since %s and is locked by %s', p.class_id, p.class_name, p.facility_name, p.due_at,
-      l.holder), '; ' order by p.due_at, p.class_id),
-    'the last run skipped no class that is still locked',
-    string_agg(distinct l.fix, ' ') || ' -- ends that session: as its role, a member of pg_signal_backend, or a superuser'
-  from class_activation.preview() p
-  join class_activation.lock_holders(array(
-    select q.class_id
-    from class_activation.preview() q
-    where q.due
-      and q.problem is null
-      and q.due_at < v_last_run.started_at
-      and v_last_run.classes_skipped > 0
-    order by q.due_at
-    limit 20
-  )) l on l.class_id = p.class_id;
+  if v_last_run.classes_skipped > 0 then
+    v_due := array(
+      select p.class_id
+      from class_activation.preview() p
+      where p.due
+        and p.problem is null
+        and p.due_at < v_last_run.started_at
+      limit 20
+    );
+  end if;
+  return query execute class_activation.platform_sql($sql$
+    select 'locked_classes', 'warning',
+      'skipped, because a lock is held: ' || string_agg(format('class %s (%s) at %s by %s', l.class_id, c.class_name, f.name, l.holder), '; '),
+      'the last run skipped no class that is still locked',
+      string_agg(distinct l.fix, ' ') || ' -- ends that session: as its role, a member of pg_signal_backend, or a superuser'
+    from class_activation.lock_holders($1) l
+    join class_activation.classes($1) c using (class_id)
+    join {facilities} f on f.id = c.facility_id
+  $sql$)
+  using v_due;
 
   return query
   select 'timeouts', 'warning',

@@ -40,7 +40,10 @@ begin
     (select max(r.started_at) from class_activation.runs r where r.reverts is null),
     (select max(t.ticked_at) from class_activation.ticks t)
   ) into last_run_at;
-  select s.paused_until into paused_until from class_activation.settings s where s.paused_until > v_now;
+  -- many clients cannot read infinity
+  select least(s.paused_until, '9999-12-31 00:00Z') into paused_until
+  from class_activation.settings s
+  where s.paused_until > v_now;
   seconds_since_last_run := extract(epoch from v_now - last_run_at)::bigint;
 
   -- of wrong zones and dates also those that no run has recorded yet
@@ -99,6 +102,7 @@ problem, or when a facility has an unknown time zone; else ok. Times in seconds.
   p_not_before   local time of day from which a class that starts that day counts (default: the hour of
                  class_activation.settings)
   p_grace        how late a class or a run may be (default one hour)
+paused_until is null if the job is not paused, and 9999-12-31 for a pause until resume().
 job_active is null where it cannot be told: pg_cron is in another database, or the owner may not read cron.job.
 Runs on a standby too. Errors: 22023 p_grace is null; 55000 the platform has another shape than this version knows;
 42501 row security hides rows of the platform.';
