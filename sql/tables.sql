@@ -61,14 +61,14 @@ comment on column class_activation.settings.not_before is
 comment on column class_activation.settings.paused_until is
   'the job is paused until then; infinity: until class_activation.resume() is called; null: not paused';
 comment on column class_activation.settings.cron_database is
-  'the database from which pg_cron calls the job; null: this one; empty: another one, whose name is not known';
+  'the database in which pg_cron keeps the job; null: no job was created';
 comment on column class_activation.settings.job_database is 'the database for which the pg_cron job was created';
 comment on column class_activation.settings.job_username is 'the role as which the pg_cron job was created';
 
 comment on table class_activation.ticks is 'The heartbeat: when pg_cron called class_activation.tick().';
 comment on column class_activation.ticks.ticked_at is 'start of the transaction of the tick';
-comment on column class_activation.settings.active is
-  'whether the job is meant to run: false after unschedule() or -x schedule=off; null: not decided yet';
+comment on column class_activation.settings.scheduled_at is
+  'when the job was last scheduled or unscheduled; null: not decided yet';
 
 comment on table class_activation.installed_objects is
   'The objects as the last deployment left them: doctor and the next deployment compare them with those that exist.';

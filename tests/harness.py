@@ -21,7 +21,7 @@ from psycopg.rows import namedtuple_row
 ROOT = Path(__file__).parent.parent
 BATCH_USER = 99999
 # what pg_cron runs
-COMMAND = "select class_activation.activate_scheduled_classes(p_not_before => '05:00')"
+COMMAND = "select class_activation.tick()"
 # the options of a deployment without pg_cron
 OFF = ["schedule=off"]
 # those that the platform's screens offer

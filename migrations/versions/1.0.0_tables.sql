@@ -62,7 +62,7 @@ create table class_activation.settings (
   cron_database name,
   job_database name,
   job_username name,
-  active boolean
+  scheduled_at timestamptz
 );
 
 -- The heartbeat: one row for each tick of pg_cron, so that no tick waits for another one's row.
