@@ -35,7 +35,7 @@ left join pg_class c on c.relnamespace = n.oid and c.relname = 'job'
 
 JOB = """
 select j.*, current_database() as database, coalesce(%(schedule)s, s.schedule) as schedule,
-  has_function_privilege(j.username, 'class_activation.tick()', 'execute') as may_tick
+  has_function_privilege(j.username, to_regprocedure('class_activation.tick()'), 'execute') as may_tick
 from class_activation.settings s, class_activation.job(%(schedule)s) j
 """
 
