@@ -38,7 +38,7 @@ def connection_string(url: str) -> str:
 
 
 def connect(url: str) -> psycopg.Connection:
-    """Connect to URL (or, if that is empty, where libpq's PG* variables point), in a transaction of its own."""
+    """Connect to URL (or, if that is empty, where libpq's PG* variables point), in a transaction."""
     # a pooler may run each transaction in another session, which does not know the prepared statements
     connection = psycopg.connect(connection_string(url), client_encoding="utf8", prepare_threshold=None)
     connection.execute(read("deploy/settings"))

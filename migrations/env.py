@@ -75,7 +75,9 @@ def command() -> str:
 def writes() -> bool:
     """Whether the command is one that may change anything."""
     if command() == "do_stamp":
-        raise CommandError("stamp writes a revision without its tables\nHINT: Run alembic upgrade head instead.")
+        raise CommandError(
+            "stamp writes a revision without its tables\nHINT: Run alembic upgrade head instead."
+        )
     return command() in ("upgrade", "downgrade")
 
 

@@ -73,6 +73,7 @@ where jobname = %(jobname)s and schedule = %(schedule)s and database = %(databas
 # the same instance, not one of the same name or a copy of it
 SERVER = "select system_identifier, pg_postmaster_start_time() from pg_control_system()"
 
+
 def set_up() -> list[str]:
     """Schedule the job as the options say; without any, only if that was never decided. Return what was done."""
     options = read_options()
