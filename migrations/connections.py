@@ -8,10 +8,11 @@ import psycopg
 from alembic import context
 from alembic.util import CommandError
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from migrations.options import read_options
 from migrations.sql_files import execute, read
 
 HINTS = {
@@ -50,10 +51,13 @@ def platform_connection(url: str) -> Iterator[Connection]:
     """Yield a connection to the platform's database: the caller's, if it has passed one, else one to URL."""
     given = context.config.attributes.get("connection")
     if isinstance(given, Connection):
+        if given.connection.driver_connection.autocommit:
+            raise CommandError("the connection is in mode AUTOCOMMIT\nHINT: Pass one with a transaction.")
+        if read_options().cron_url and given.in_transaction():
+            raise CommandError("cron_url would commit before the caller's transaction\nHINT: Pass an engine.")
         yield given
         return
     engine = given or create_engine("postgresql+psycopg://", creator=lambda: connect(url), poolclass=NullPool)
-    assert isinstance(engine, Engine), "config.attributes['connection'] is a connection or an engine"
     with engine.connect() as connection:
         yield connection
 
