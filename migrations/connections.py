@@ -39,7 +39,7 @@ def connection_string(url: str) -> str:
 
 
 def connect(url: str) -> psycopg.Connection:
-    """Connect to URL (or, if that is empty, where libpq's PG* variables point), in a transaction of its own."""
+    """Connect to URL (or, if that is empty, where libpq's PG* variables point), and begin a transaction."""
     # a pooler may run each transaction in another session, which does not know the prepared statements
     connection = psycopg.connect(connection_string(url), client_encoding="utf8", prepare_threshold=None)
     connection.execute(read("deploy/settings"))
@@ -96,8 +96,8 @@ def cron_connection(url: str | None) -> Iterator[None]:
             connection.commit()
         except psycopg.Error as error:
             raise CommandError(
-                f"the platform's database is done, but not pg_cron's, database {connection.info.dbname}: {error}"
-                "\nHINT: Run the command again: that is enough."
+                f"the platform's database is done, but not pg_cron's, database {connection.info.dbname}:"
+                f" {error}\nHINT: Run the command again: that is enough."
             ) from error
 
 

@@ -32,7 +32,9 @@ set schedule = coalesce(%(schedule)s, schedule), cron_database = %(cron_database
 # the same instance, not one of the same name or a copy of it
 SERVER = "select system_identifier, pg_postmaster_start_time() from pg_control_system()"
 
-WHO_AND_WHERE = "select quote_ident(rolname), rolsuper, current_database() from pg_roles where rolname = current_user"
+WHO_AND_WHERE = """
+select quote_ident(rolname), rolsuper, current_database() from pg_roles where rolname = current_user
+"""
 
 EXTENSION = """
 select e.extversion, has_schema_privilege(n.oid, 'usage')
@@ -45,7 +47,7 @@ log = logging.getLogger("alembic.class_activation")
 
 
 def set_up() -> list[str]:
-    """Schedule the job as the options say; without any, only if that was never decided. Return what was done."""
+    """Schedule the job as the options say; without any, only if that was never decided; and say so."""
     options = read_options()
     if options.schedule == OFF:
         execute("update class_activation.settings set active = false where active is null;")
@@ -128,8 +130,8 @@ def remove() -> None:
         (active,) = platform.execute("select active from class_activation.settings").fetchone()
         if active and not removed and not superuser:
             raise CommandError(
-                f"the pg_cron job is not visible to role {role} in database {cron_database}\nHINT: Repeat as the "
-                "role of the job or as a superuser. Where there is none any more, let the owner set "
+                f"the pg_cron job is not visible to role {role} in database {cron_database}\nHINT: Repeat as "
+                "the role of the job or as a superuser. Where there is none any more, let the owner set "
                 "class_activation.settings.active to false."
             )
         platform.execute("update class_activation.settings set cron_database = null, active = false")

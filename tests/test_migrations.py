@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from harness import OFF, ROOT, Database, alembic, deploy, own_platform, psql, start_alembic, url
+from harness import OFF, ROOT, Database, alembic, deploy, own_platform, psql, url
 from psycopg.conninfo import make_conninfo
 from psycopg.sql import SQL
 
