@@ -246,7 +246,7 @@ def test_a_copy_of_schema_public_alone_is_installed_as_the_hint_says(db: Databas
 
     process = alembic("upgrade", "head", database=empty.name, x=OFF)
 
-    (statement,) = re.findall("drop what was copied: (.*;)", process.stderr)
+    (statement,) = re.findall("class_activation: (drop .*?;)", process.stderr)
     empty.execute(statement)
     deploy("upgrade", "head", database=empty.name, x=OFF)
     schema = ("schema", "public")

@@ -450,7 +450,7 @@ def test_a_group_that_owns_the_platform_needs_to_create_in_public_and_is_told_so
 
     assert process.returncode != 0
     assert (
-        f"right of role {group}, which owns the platform's table of classes, to create in schema public"
+        f"right of role {group} to create in schema public"
         in process.stderr
     )
     assert platform.catalog() == before
