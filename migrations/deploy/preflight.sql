@@ -4,7 +4,7 @@ do $do$
 declare
   v_owner constant oid := current_setting('class_activation.owner')::oid;
   v_installed constant boolean := current_setting('class_activation.revision') <> '';
-  v_superuser constant boolean := has_table_privilege('pg_catalog.pg_authid', 'insert');
+  v_superuser constant boolean := has_table_privilege('pg_authid', 'insert');
   -- from 16 on a member may lack the right to become the role
   v_member constant text := case when current_setting('server_version_num')::integer < 160000 then 'member' else 'set' end;
   -- before the first installation there is no row type that a parameter may have
@@ -63,7 +63,7 @@ begin
     where v_installed
       and o.oid = any (v_functions)
       and o.owner <> v_owner
-      and not has_table_privilege(o.owner, 'pg_catalog.pg_authid', 'insert')
+      and not has_table_privilege(o.owner, 'pg_authid', 'insert')
       and concat(o.name, o.definition) <> all (v_known)
 
     union all
@@ -91,7 +91,7 @@ begin
     where {schedules}
       and v_superuser
       and v_owner <> 0
-      and has_table_privilege(v_owner, 'pg_catalog.pg_authid', 'insert')
+      and has_table_privilege(v_owner, 'pg_authid', 'insert')
       and current_setting('cron.enable_superuser_jobs', true) = 'off'
 
     union all

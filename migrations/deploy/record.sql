@@ -44,9 +44,12 @@ begin
     group by c.action, c.kind
   )
   select string_agg(s.line, '; ' order by s.line) into v_report from summary s;
-  if v_revision <> class_activation.version() then
-    v_report := concat_ws(' ', 'installed class activation', class_activation.version(),
-      'in place of ' || nullif(v_revision, ''), format('(%s)', v_report));
+  if v_revision = '' then
+    select format('installed class activation %s: %s functions, %s tables', class_activation.version(),
+      count(*) filter (where o.kind = 'function'), count(*) filter (where o.kind = 'table'))
+    into v_report from class_activation.objects() o;
+  elsif v_revision <> class_activation.version() then
+    v_report := format('upgraded from %s to %s: %s', v_revision, class_activation.version(), v_report);
   end if;
   perform set_config('class_activation.report',
     coalesce(v_report, case when v_rows then 'restored rows' else 'nothing to do' end), true);
