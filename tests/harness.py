@@ -21,7 +21,7 @@ from psycopg.rows import namedtuple_row
 ROOT = Path(__file__).parent.parent
 BATCH_USER = 99999
 # what pg_cron runs
-COMMAND = "select class_activation.activate_scheduled_classes(p_not_before => '05:00')"
+COMMAND = "select class_activation.tick()"
 # the options of a deployment without pg_cron
 OFF = ["schedule=off"]
 # those that the platform's screens offer
@@ -211,6 +211,31 @@ class Database:
         given = {name: value for name, value in given.items() if value is not None}
         arguments = ", ".join(f"{name} => %s" for name in given)
         return self.rows(f"select * from public.activate_scheduled_classes({arguments})", *given.values())
+
+    def preview(self, *arguments: Any) -> dict[int, Any]:
+        """Return the rows of preview by class."""
+        return {row.class_id: row for row in self.call("preview", *arguments)}
+
+    def health(self, *arguments: Any) -> Any:
+        """Return the row of health."""
+        (row,) = self.call("health", *arguments)
+        return row
+
+    def outcomes(self, *arguments: Any) -> dict[int, tuple[str, int]]:
+        """Revert a run and return the outcome and the number of enrollments by class."""
+        return {
+            row.class_id: (row.outcome, row.enrollments_reverted) for row in self.call("revert", *arguments)
+        }
+
+    def revert(self, *arguments: Any) -> dict[int, int]:
+        """Revert a run and return the number of enrollments of each class that was reverted."""
+        found = self.outcomes(*arguments).items()
+        return {class_id: number for class_id, (outcome, number) in found if outcome == "reverted"}
+
+    def call(self, function: str, *arguments: Any) -> list[Any]:
+        """Return the rows of a function of schema class_activation."""
+        marks = ", ".join(["%s"] * len(arguments))
+        return self.rows(f"select * from class_activation.{function}({marks})", *arguments)
 
     def last_run(self) -> Any:
         """Return the newest row of class_activation.runs."""

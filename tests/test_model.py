@@ -5,7 +5,7 @@ Longer, by hand: make test PYTEST='tests/test_model.py --hypothesis-profile=long
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -104,7 +104,7 @@ class Model:
                 if not is_known:
                     unknown.add(class_id)
                 else:
-                    due[class_id] = start.replace(tzinfo=zone).astimezone(timezone.utc)
+                    due[class_id] = start.replace(tzinfo=zone).astimezone(UTC)
         return sorted(due, key=lambda class_id: (due[class_id], class_id)), unknown
 
     def waiting(self, class_id: int) -> int:
@@ -204,7 +204,7 @@ def change(**values: list[Any]) -> st.SearchStrategy[dict[str, Any]]:
 FACILITIES = st.sampled_from([1, 2, 3])
 START_DATES = st.sampled_from([*DAYS, None])
 NOT_BEFORE = st.sampled_from([time(5), time(0)])
-LONG_AGO = datetime(2026, 1, 1, tzinfo=timezone.utc)
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 ENROLLMENTS = change(
     enrollment_status=["Enrolled", "Incomplete: Withdrawn"],
     enrolled_at=[None, LONG_AGO],
@@ -224,7 +224,7 @@ class Platform(RuleBasedStateMachine):
         super().__init__()
         self.db = db
         self.model = Model()
-        self.as_of = datetime(2026, 5, 1, tzinfo=timezone.utc)
+        self.as_of = datetime(2026, 5, 1, tzinfo=UTC)
 
     @initialize(
         target=classes,
@@ -236,8 +236,7 @@ class Platform(RuleBasedStateMachine):
             """
             truncate public.facilities, public.program_classes, public.program_class_enrollments,
               public.program_classes_history, class_activation.runs, class_activation.activations,
-              class_activation.problems, class_activation.holds, class_activation.late_enrollments,
-              public.change_log_entries
+              class_activation.problems, class_activation.holds, public.change_log_entries
             restart identity
             """
         )
@@ -309,7 +308,7 @@ class Platform(RuleBasedStateMachine):
         wall = datetime.combine(
             class_.start_dt or DAYS[0], local, ZoneInfo(zone if zone in ZONES else EARLIEST)
         )
-        self.as_of = wall.astimezone(timezone.utc) + later
+        self.as_of = wall.astimezone(UTC) + later
 
     @rule(hours=st.sampled_from([1, 12]))
     def hours_pass(self, hours: int) -> None:
@@ -319,9 +318,7 @@ class Platform(RuleBasedStateMachine):
             set session_replication_role = replica;  -- as if it was not written: no history
             update class_activation.activations
             set activated_at = activated_at - interval '{hours} hours',
-              updated_at = array(select u - interval '{hours} hours' from unnest(updated_at) u);
-            update class_activation.late_enrollments
-            set updated_at = array(select u - interval '{hours} hours' from unnest(updated_at) u);
+              updated_at_values = array(select u - interval '{hours} hours' from unnest(updated_at_values) u);
             update public.program_classes set updated_at = updated_at - interval '{hours} hours';
             update public.program_class_enrollments set updated_at = updated_at - interval '{hours} hours';
             set session_replication_role = origin;

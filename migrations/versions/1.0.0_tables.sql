@@ -25,25 +25,14 @@ create table class_activation.activations (
   enrollments_backfilled bigint not null,
   reverted_by bigint,
   enrollment_ids integer[],
-  enrolled_at timestamptz[],
-  updated_at timestamptz[],
-  update_user_id integer[],
+  enrolled_at_values timestamptz[],
+  updated_at_values timestamptz[],
+  update_user_ids integer[],
   primary key (run_id, class_id)
 );
 
 create index activations_activated_at_idx on class_activation.activations (activated_at);
-
-create table class_activation.late_enrollments (
-  run_id bigint not null,
-  class_id integer not null,
-  enrollment_ids integer[] not null,
-  enrolled_at timestamptz[] not null,
-  updated_at timestamptz[] not null,
-  update_user_id integer[] not null,
-  primary key (run_id, class_id)
-);
-
-create index late_enrollments_class_id_idx on class_activation.late_enrollments (class_id);
+create index activations_class_id_idx on class_activation.activations (class_id);
 
 create table class_activation.problems (
   class_id integer primary key,
@@ -73,7 +62,7 @@ create table class_activation.settings (
   cron_database name,
   job_database name,
   job_username name,
-  active boolean
+  scheduled_at timestamptz
 );
 
 -- The heartbeat: one row for each tick of pg_cron, so that no tick waits for another one's row.

@@ -9,7 +9,5 @@ begin
 end;
 $function$;
 
-revoke execute on function class_activation.version() from public;
-
 comment on function class_activation.version() is
 'The release whose functions are installed; it is also the revision that alembic current shows.';
