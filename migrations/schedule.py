@@ -37,10 +37,11 @@ left join pg_class c on c.relnamespace = n.oid and c.relname = 'job'
 """
 
 JOB = """
-select j.*, current_database() as database, coalesce(%(schedule)s, s.schedule) as schedule,
-  has_function_privilege(j.username, 'class_activation.tick()', 'execute') as may_tick
+select j.*, current_database() as database, coalesce(%(schedule)s, s.schedule) as schedule
 from class_activation.settings s, class_activation.job(%(schedule)s) j
 """
+
+MAY_TICK = "select has_function_privilege(%(role)s::name, 'class_activation.tick()', 'execute')"
 
 REMEMBER = """
 update class_activation.settings s
@@ -196,11 +197,11 @@ def schedule_elsewhere(cron_url: str, schedule: str | None) -> None:
         platform.execute("select class_activation.unschedule()")
     remember = {"schedule": schedule, "cron_database": who.database}
     username = None if who.superuser or before.created_by else who.role
+    if username and not fetch(platform, MAY_TICK, role=username)[0]:
+        platform.execute(f'grant execute on function class_activation.tick() to "{username}"')
     platform.execute(REMEMBER, {**remember, "username": username})
     job = find_job(platform)
     platform.execute(REMEMBER, {**remember, "username": job.username})
-    if not job.may_tick:
-        platform.execute(f'grant execute on function class_activation.tick() to "{job.username}"')
     if not is_scheduled(cron, job):
         if before.elsewhere:
             cron.execute(before.clear)
