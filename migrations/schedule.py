@@ -1,8 +1,5 @@
 """The job in pg_cron, in the platform's database or, with -x cron_url, in another one."""
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -10,7 +7,7 @@ from alembic import context
 from alembic.util import CommandError
 from psycopg.rows import namedtuple_row
 
-from migrations.connections import connect
+from migrations.connections import cron
 from migrations.options import OFF, read_options
 from migrations.sql_files import driver_connection, execute, run
 
@@ -61,6 +58,12 @@ update class_activation.settings
 set cron_database = null, job_database = null, job_username = null, scheduled_at = now()
 """
 
+# of a downgrade whose first attempt could not commit here
+LEFT_BEHIND = """
+select cron.unschedule(jobid) from cron.job
+where jobname = 'activate_scheduled_classes@' || %(database)s and database = %(database)s
+"""
+
 # upgrades leave pg_cron alone if it has the job already
 SCHEDULED = """
 select from cron.job
@@ -71,28 +74,24 @@ where jobname = %(jobname)s and schedule = %(schedule)s and database = %(databas
 # the same instance, not one of the same name or a copy of it
 SERVER = "select system_identifier, pg_postmaster_start_time() from pg_control_system()"
 
-log = logging.getLogger("alembic.class_activation")
 
-elsewhere: list[psycopg.Connection] = []
-
-
-def set_up() -> None:
-    """Schedule the job as the options say; without any, only if that was never decided."""
+def set_up() -> list[str]:
+    """Schedule the job as the options say; without any, only if that was never decided. Return what was done."""
     options = read_options()
     if options.schedule == OFF:
         execute("update class_activation.settings set scheduled_at = now() where scheduled_at is null;")
-    elif options.cron_url is not None:
-        schedule_elsewhere(options.cron_url, options.schedule)
+        return []
+    if options.cron_url is not None:
+        return schedule_elsewhere(options.schedule)
+    if options.schedule is not None:
+        literal = options.schedule.replace("'", "''")
+        scheduled = execute(f"select class_activation.schedule('{literal}'), class_activation.next_tick();")
     else:
-        with notices_logged():
-            if options.schedule is not None:
-                literal = options.schedule.replace("'", "''")
-                execute(f"select class_activation.schedule('{literal}');")
-            else:
-                execute(
-                    "select class_activation.schedule() from class_activation.settings"
-                    " where scheduled_at is null;"
-                )
+        scheduled = execute(
+            "select class_activation.schedule(), class_activation.next_tick() from class_activation.settings"
+            " where scheduled_at is null;"
+        )
+    return [f"job scheduled: {next_tick}" for _, next_tick in scheduled]
 
 
 def preflight(platform: psycopg.Connection) -> None:
@@ -106,36 +105,34 @@ def preflight(platform: psycopg.Connection) -> None:
 
 def find_missing(platform: psycopg.Connection) -> list[str]:
     """Return all that scheduling lacks, as parts of one list; refuse what cannot be granted."""
-    options = read_options()
-    if options.cron_url is None:
+    options, there = read_options(), cron()
+    if there is None:
         require_schedule(platform, options.schedule)
         return []
-    with connect(options.cron_url) as cron:
-        if cron.execute(SERVER).fetchone() != platform.execute(SERVER).fetchone():
-            raise CommandError(
-                f"cron_url leads to database {cron.info.dbname} of another server than the platform's: pass "
-                "the database on the platform's server that has pg_cron"
-            )
-        who = fetch(cron, WHO)
-        missing = [f"in database {who.database} {part}" for part in who.missing]
-        connects = "select has_database_privilege(%(role)s::name, current_database(), 'connect')"
-        if not fetch(platform, connects, role=who.role)[0]:
-            name = platform.info.dbname
-            missing.append(f"connect (grant connect on database {name} to {who.role};)")
-        if not missing:
-            require_schedule(cron, options.schedule)
-            require_own_job(platform, cron)
+    if there.execute(SERVER).fetchone() != platform.execute(SERVER).fetchone():
+        raise CommandError(
+            f"cron_url leads to database {there.info.dbname} of another server than the platform's: pass "
+            "the database on the platform's server that has pg_cron"
+        )
+    who = fetch(there, WHO)
+    missing = [f"in database {who.database} {part}" for part in who.missing]
+    connects = "select has_database_privilege(%(role)s::name, current_database(), 'connect')"
+    if not fetch(platform, connects, role=who.role)[0]:
+        missing.append(f"connect (grant connect on database {platform.info.dbname} to {who.role};)")
+    if not missing:
+        require_schedule(there, options.schedule)
+        require_own_job(platform, there)
     return missing
 
 
-def require_schedule(cron: psycopg.Connection, schedule: str | None) -> None:
+def require_schedule(there: psycopg.Connection, schedule: str | None) -> None:
     """Let pg_cron read the SCHEDULE, and forget it again."""
     if schedule in (None, OFF):
         return
     try:
-        with cron.transaction(force_rollback=True):
-            cron.execute("create extension if not exists pg_cron")
-            cron.execute("select cron.schedule('class_activation', %s, 'select 1')", [schedule])
+        with there.transaction(force_rollback=True):
+            there.execute("create extension if not exists pg_cron")
+            there.execute("select cron.schedule('class_activation', %s, 'select 1')", [schedule])
     except psycopg.Error as error:
         # anything else that is missing has an error of its own later
         if "invalid schedule" in str(error):
@@ -145,12 +142,12 @@ def require_schedule(cron: psycopg.Connection, schedule: str | None) -> None:
             ) from error
 
 
-def require_own_job(platform: psycopg.Connection, cron: psycopg.Connection) -> None:
+def require_own_job(platform: psycopg.Connection, there: psycopg.Connection) -> None:
     """Refuse to schedule on top of a job that the role of cron_url cannot see or change."""
     if not fetch(platform, "select to_regprocedure('class_activation.job(text)') is not null")[0]:
         return
-    who, job = fetch(cron, WHO), find_job(platform)
-    if who.superuser or job.created_by in (None, who.role) or is_scheduled(cron, job):
+    who, job = fetch(there, WHO), find_job(platform)
+    if who.superuser or job.created_by in (None, who.role) or is_scheduled(there, job):
         return
     hint = f"Repeat with role {job.created_by} or a superuser in cron_url."
     if job.role_is_gone:
@@ -167,9 +164,12 @@ def require_own_job(platform: psycopg.Connection, cron: psycopg.Connection) -> N
 
 def remove() -> None:
     """Remove the job before its function goes; refuse where it would be left behind."""
-    if cron_url := read_options().cron_url:
-        platform, cron = driver_connection(), open_elsewhere(cron_url)
-        who, job = fetch(cron, WHO), find_job(platform)
+    if there := cron():
+        platform = driver_connection()
+        if not fetch(platform, "select current_setting('class_activation.revision') <> ''")[0]:
+            there.execute(LEFT_BEHIND, {"database": platform.info.dbname})
+            return
+        who, job = fetch(there, WHO), find_job(platform)
         if job.elsewhere and who.database != job.cron_database:
             raise CommandError(f"the pg_cron job is in database {job.cron_database}, not in {who.database}")
         if job.created_by not in (None, who.role) and who.sees_only_own_jobs:
@@ -178,21 +178,21 @@ def remove() -> None:
                 f"Nothing was removed. Repeat with role {job.created_by} or a superuser in cron_url."
             )
         if job.elsewhere:
-            cron.execute(job.remove)
+            there.execute(job.remove)
             platform.execute(FORGET)
     run("deploy/unschedule")
 
 
-def schedule_elsewhere(cron_url: str, schedule: str | None) -> None:
-    """Create or repair the job in pg_cron's database; commit_elsewhere() makes it last."""
+def schedule_elsewhere(schedule: str | None) -> list[str]:
+    """Create or repair the job in pg_cron's database, whose transaction commits last; return what was done."""
     if context.is_offline_mode():
         raise CommandError(
             "a script cannot run in two databases: pass -x schedule=off, and schedule the job in "
             "pg_cron's database by the statements that class_activation.schedule() then names"
         )
-    platform, cron = driver_connection(), open_elsewhere(cron_url)
-    require_own_job(platform, cron)
-    who, before = fetch(cron, WHO), find_job(platform)
+    platform, there = driver_connection(), cron()
+    require_own_job(platform, there)
+    who, before = fetch(there, WHO), find_job(platform)
     if before.created_by is not None and not before.elsewhere:
         platform.execute("select class_activation.unschedule()")
     remember = {"schedule": schedule, "cron_database": who.database}
@@ -202,13 +202,14 @@ def schedule_elsewhere(cron_url: str, schedule: str | None) -> None:
     platform.execute(REMEMBER, {**remember, "username": username})
     job = find_job(platform)
     platform.execute(REMEMBER, {**remember, "username": job.username})
-    if not is_scheduled(cron, job):
-        if before.elsewhere:
-            cron.execute(before.clear)
-        cron.execute(job.clear)
-        cron.execute(job.put)
-        (next_tick,) = fetch(platform, "select class_activation.next_tick()")
-        log.info("Scheduled job %s in database %s: %s", job.jobname, who.database, next_tick)
+    if is_scheduled(there, job):
+        return []
+    if before.elsewhere:
+        there.execute(before.clear)
+    there.execute(job.clear)
+    there.execute(job.put)
+    (next_tick,) = fetch(platform, "select class_activation.next_tick()")
+    return [f"job {job.jobname} scheduled in database {who.database}: {next_tick}"]
 
 
 def find_job(platform: psycopg.Connection) -> Any:
@@ -216,49 +217,9 @@ def find_job(platform: psycopg.Connection) -> Any:
     return fetch(platform, JOB, schedule=read_options().schedule)
 
 
-def is_scheduled(cron: psycopg.Connection, job: Any) -> bool:
+def is_scheduled(there: psycopg.Connection, job: Any) -> bool:
     """Tell whether pg_cron has the job as it should be."""
-    return fetch(cron, SCHEDULED, **job._asdict()) is not None
-
-
-def open_elsewhere(cron_url: str) -> psycopg.Connection:
-    """Open the transaction in pg_cron's database, which commits last."""
-    elsewhere.append(connect(cron_url))
-    return elsewhere[-1]
-
-
-def commit_elsewhere() -> None:
-    """Commit what was done in pg_cron's database, after the platform's transaction."""
-    try:
-        for connection in elsewhere:
-            connection.commit()
-    except psycopg.Error as error:
-        raise CommandError(
-            f"the platform's database is deployed, but the job in pg_cron's database is not: {error}\n"
-            "HINT: Run the same command again."
-        ) from error
-    discard_elsewhere()
-
-
-def discard_elsewhere() -> None:
-    """Undo what is not committed in pg_cron's database."""
-    while elsewhere:
-        elsewhere.pop().close()
-
-
-@contextmanager
-def notices_logged() -> Iterator[None]:
-    """Log what class_activation.schedule() reports; psql shows it anyway."""
-
-    def handler(diagnostic: psycopg.errors.Diagnostic) -> None:
-        log.info("Scheduled the job: %s", diagnostic.message_primary)
-
-    if context.is_offline_mode():
-        yield
-        return
-    driver_connection().add_notice_handler(handler)
-    yield
-    driver_connection().remove_notice_handler(handler)
+    return fetch(there, SCHEDULED, **job._asdict()) is not None
 
 
 def fetch(connection: psycopg.Connection, sql: str, **parameters: Any) -> Any:

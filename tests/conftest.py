@@ -2,15 +2,13 @@
 
 import os
 import random
-import subprocess
 import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
-from harness import RELEASE_0_1_0, ROOT, Database, deploy, git, wait_until
+from harness import ROOT, Database, deploy, wait_until
 from hypothesis import settings
 
 # alembic.ini names the migrations from there
@@ -38,7 +36,10 @@ ON_BOTH_SHAPES = {
     "test_activation",
     "test_bad_classes",
     "test_documents",
-    "test_operation",
+    "test_health",
+    "test_holds",
+    "test_preview",
+    "test_revert",
     "test_rights",
     "test_rule",
     "test_sessions",
@@ -174,15 +175,3 @@ def cron(pg_cron: Database, role: str) -> Iterator[Database]:
 def no_surprises_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only PG* says where to connect."""
     monkeypatch.delenv("DATABASE_URL", raising=False)
-
-
-@pytest.fixture(scope="module")
-def release(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout of release 0.1.0, or of the commit that is the parameter."""
-    commit = getattr(request, "param", RELEASE_0_1_0)
-    archive = git("archive", commit, "alembic.ini", "migrations", "sql")
-    if not archive:
-        pytest.skip(f"commit {commit} is not in this clone: fetch the whole history")
-    directory = tmp_path_factory.mktemp("release")
-    subprocess.run(["tar", "--extract"], cwd=directory, input=archive, check=True)
-    return directory

@@ -1,4 +1,3 @@
--- STAND-IN: the lead's file replaces this one.
 create or replace function class_activation.classes(p_class_ids integer[])
 returns table (
   class_id integer,
@@ -25,8 +24,6 @@ begin
   using p_class_ids;
 end;
 $function$;
-
-revoke execute on function class_activation.classes(integer[]) from public;
 
 comment on function class_activation.classes(integer[]) is
 'The classes p_class_ids as they are: the name that people see (with cohorts that of the class tier; null if the calling

@@ -1,4 +1,4 @@
--- STAND-IN: the lead's file replaces this one.
+-- Callers have called lock_platform, so this is the platform's table.
 create or replace function class_activation.facility_timezones()
 returns table (timezone text, facilities text, problem text)
 language plpgsql
@@ -8,12 +8,10 @@ set row_security = off
 as $function$
 begin
   for timezone, facilities in
-    execute class_activation.platform_sql($sql$
-      select f.timezone::text,
-        string_agg(format('%s (%s)', f.id, f.name), ', ' order by f.id) filter (where f.deleted_at is null)
-      from {facilities} f
-      group by f.timezone::text
-    $sql$)
+    select f.timezone::text,
+      string_agg(format('%s (%s)', f.id, f.name), ', ' order by f.id) filter (where f.deleted_at is null)
+    from public.facilities f
+    group by f.timezone::text
   loop
     begin
       perform now() at time zone timezone;
@@ -25,8 +23,6 @@ begin
   end loop;
 end;
 $function$;
-
-revoke execute on function class_activation.facility_timezones() from public;
 
 comment on function class_activation.facility_timezones() is
 'The distinct time zones of the facilities, each with those that are not deleted, by id and name (null: none), and why

@@ -1,4 +1,3 @@
--- STAND-IN: the lead's file replaces this one.
 -- The only place that finds the platform's tables by name. A relation counts if it is a table, and its owner has the
 -- rights of the owner of schema class_activation anyway: that role, its members, superusers. Whatever another role has
 -- created under one of these names is ignored. "only", because a child made by inheritance may repeat ids.
@@ -95,8 +94,6 @@ begin
   return p_template;
 end;
 $function$;
-
-revoke execute on function class_activation.platform_sql(text) from public;
 
 comment on function class_activation.platform_sql(text) is
 'The statement p_template with the names that the platform''s tables have in this database:
