@@ -14,13 +14,14 @@ from migrations.sql_files import driver_connection, execute, run
 # who is connected to pg_cron's database, and what is missing there
 WHO = """
 select current_user as role, current_setting('is_superuser')::boolean as superuser,
-  current_database() as database, row_security_active(c.oid) is not false as sees_only_own_jobs,
+  current_database() as database, row_security_active(c.oid) is true as sees_only_own_jobs,
+  e.extversion is not null as installed,
   array_remove(array[
     case when e.extversion is null then 'extension pg_cron (create extension pg_cron;)'
       when string_to_array(regexp_replace(e.extversion, '[^0-9.].*$', ''), '.')::integer[] < array[1, 4]
         then format('pg_cron 1.4 (it is %%s; alter extension pg_cron update;)', e.extversion)
       when p.oid is null then 'function cron.schedule_in_database (Neon has none: let the service put pg_cron'
-        || ' into the platform''s database)' end,
+        || ' into the database of the platform)' end,
     case when has_schema_privilege(n.oid, 'usage') is not true
       then format('usage (grant usage on schema cron to %%I;)', current_user) end,
     case when has_function_privilege(p.oid, 'execute') is false or e.extversion is null
@@ -94,17 +95,8 @@ def set_up() -> list[str]:
     return [f"job scheduled: {next_tick}" for _, next_tick in scheduled]
 
 
-def preflight(platform: psycopg.Connection) -> None:
-    """Refuse a cron_url or a schedule that cannot work, before anything is done."""
-    if missing := find_missing(platform):
-        raise CommandError(
-            f"pg_cron cannot call the job without: {'; '.join(missing)}\nHINT: Nothing was done. Let a "
-            "superuser or the administrator of the service run what is in brackets, then repeat."
-        )
-
-
 def find_missing(platform: psycopg.Connection) -> list[str]:
-    """Return all that scheduling lacks, as parts of one list; refuse what cannot be granted."""
+    """Return what scheduling lacks, for the list of deploy/preflight; refuse what cannot be granted."""
     options, there = read_options(), cron()
     if there is None:
         require_schedule(platform, options.schedule)
@@ -178,7 +170,8 @@ def remove() -> None:
                 f"Nothing was removed. Repeat with role {job.created_by} or a superuser in cron_url."
             )
         if job.elsewhere:
-            there.execute(job.remove)
+            if who.installed:
+                there.execute(job.remove)
             platform.execute(FORGET)
     run("deploy/unschedule")
 
