@@ -77,7 +77,7 @@ SERVER = "select system_identifier, pg_postmaster_start_time() from pg_control_s
 
 
 def set_up() -> list[str]:
-    """Schedule the job as the options say; without any, only if that was never decided. Return what was done."""
+    """Schedule the job as the options say, by default once; return what was done."""
     options = read_options()
     if options.schedule == OFF:
         execute("update class_activation.settings set scheduled_at = now() where scheduled_at is null;")
@@ -86,13 +86,15 @@ def set_up() -> list[str]:
         return schedule_elsewhere(options.schedule)
     if options.schedule is not None:
         literal = options.schedule.replace("'", "''")
-        scheduled = execute(f"select class_activation.schedule('{literal}'), class_activation.next_tick();")
+        scheduled = execute(f"select class_activation.schedule('{literal}');")
     else:
         scheduled = execute(
-            "select class_activation.schedule(), class_activation.next_tick() from class_activation.settings"
-            " where scheduled_at is null;"
+            "select class_activation.schedule() from class_activation.settings where scheduled_at is null;"
         )
-    return [f"job scheduled: {next_tick}" for _, next_tick in scheduled]
+    if not scheduled:
+        return []
+    ((next_tick,),) = execute("select class_activation.next_tick();")
+    return [f"job scheduled: {next_tick}"]
 
 
 def find_missing(platform: psycopg.Connection) -> list[str]:
@@ -177,7 +179,7 @@ def remove() -> None:
 
 
 def schedule_elsewhere(schedule: str | None) -> list[str]:
-    """Create or repair the job in pg_cron's database, whose transaction commits last; return what was done."""
+    """Create or repair the job in pg_cron's database, which commits last; return what was done."""
     if context.is_offline_mode():
         raise CommandError(
             "a script cannot run in two databases: pass -x schedule=off, and schedule the job in "
