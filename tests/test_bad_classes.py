@@ -456,7 +456,7 @@ def test_a_date_that_no_timestamp_holds_is_a_problem_and_all_others_are_answered
     assert (shown[due].problem, shown[later].problem, shown[later].due_at) == (None, None, soon)
     assert db.row("select overdue_classes, next_due_at from class_activation.health('05:00')") == (1, soon)
     doctor = {row.check_name: row for row in db.rows("select * from class_activation.doctor()")}
-    assert doctor["overdue_classes"].detail.startswith("1 classes are due")
+    assert doctor["overdue_classes"].detail.startswith("1 class has been due")
 
     for attempt in (1, 2):
         activated = [row.class_id for row in db.rows(f"select class_id from class_activation.{JOB}")]

@@ -29,11 +29,13 @@ def pooler(mode: str, platform: Database, role: str, tmp_path: Path) -> Iterator
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = str(listener.getsockname()[1])
+    # an address, because PgBouncer may resolve localhost to ::1 and tries no other
+    info = platform.connection.info
     (tmp_path / "users.txt").write_text(f'"{role}" "secret"\n')
     (tmp_path / "pgbouncer.ini").write_text(
         f"""
         [databases]
-        * = host={os.environ.get("PGHOST", "localhost")} port={platform.port}
+        * = host={info.hostaddr or info.host} port={platform.port}
         [pgbouncer]
         listen_addr = 127.0.0.1
         listen_port = {port}

@@ -125,7 +125,7 @@ begin
       end
 
     union all
-    select 2, 'one table with the status (public.program_classes and public.program_class_cohorts have a column status)'
+    select 2, 'one table with the status: public.program_classes and public.program_class_cohorts both have a column status'
     from shape s
     where s.carriers > 1
 
@@ -144,8 +144,11 @@ begin
       t.table_name, j.owner::regrole, t.relowner::regrole)
     from used_table t
     cross join job j
+    cross join shape s
     where t.relkind in ('r', 'p')
       and not t.trusted
+      -- only names are read from the tier above the cohorts
+      and not (s.cohorts and t.table_name = 'program_classes')
 
     union all
     select 5, format('right of role %s to %s public.%s', j.owner::regrole, r.privilege, t.table_name)
