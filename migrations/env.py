@@ -46,10 +46,9 @@ def deploy() -> list[str]:
         context.run_migrations()
         return []
 
-    if not context.is_offline_mode():
-        schedule.preflight(driver_connection())
+    missing = [] if context.is_offline_mode() else schedule.find_missing(driver_connection())
     if upgrade:
-        run("deploy/preflight", schedules=options.schedules)
+        run("deploy/preflight", schedules=options.schedules, elsewhere=literals(missing))
         run("deploy/schema")
     execute("savepoint class_activation;")
     steps, end = plan()

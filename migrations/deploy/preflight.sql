@@ -99,6 +99,9 @@ begin
     from (
 {prerequisites}
     ) p (description)
+
+    union all
+    select 9, e from unnest(array[{elsewhere}]::text[]) e
   )
   select string_agg(m.description, ', ' order by m.position, m.description) into v_missing from missing m;
 

@@ -9,7 +9,7 @@ set lock_timeout = '50ms'
 set jit = off
 as $function$
 declare
-  v_owner constant regrole := (select n.nspowner from pg_namespace n where n.nspname = 'class_activation');
+  v_owner constant regrole := (select n.nspowner::regrole from pg_namespace n where n.nspname = 'class_activation');
 begin
   return query
   with difference as (
