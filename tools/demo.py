@@ -26,7 +26,9 @@ def cell(value: object) -> str:
     """Return a value as psql shows it."""
     if value is None:
         return ""
-    return f"{value:%Y-%m-%d %H:%M:%SZ}" if isinstance(value, datetime) else str(value)
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}{'Z' if value.tzinfo else ''}"
+    return str(value)
 
 
 def show(db: Database, sql: str, limit: int = 6) -> int:
@@ -65,7 +67,7 @@ def main() -> None:
     db = Database(os.environ.get("PGDATABASE", "postgres"))
     db.execute("set timezone = 'UTC'")
 
-    chapter("1. A platform", "Six facilities, six clocks. Classes wait for their start date, Scheduled.")
+    chapter("1. A platform", "Six facilities in six time zones. Scheduled classes wait for their start date.")
     db.load_platform()
     db.execute((ROOT / "tests/sample.sql").read_text())
     show(
@@ -81,9 +83,7 @@ def main() -> None:
         """,
     )
 
-    chapter(
-        "2. Deploy", "Every minute instead of every quarter of an hour, so that you need not wait for long."
-    )
+    chapter("2. Deploy", "Every minute instead of every 15 minutes, so that you do not wait long.")
     console.print("[bold]alembic -x schedule='* * * * *' upgrade head[/]")
     deployment = alembic("upgrade", "head", database=db.name, x=["schedule=* * * * *"])
     console.print(deployment.stderr)
@@ -96,13 +96,13 @@ def main() -> None:
         db,
         """
         select class_name, facility_name, start_dt, due_at, due, enrollments_to_backfill as to_backfill
-        from class_activation.preview(p_not_before => '00:00')
+        from class_activation.preview()
         """,
     )
 
     chapter(
         "4. By hand",
-        "What a DBA types: every class is activated whose start date has come where it is taught.",
+        "What a DBA types: it activates every class whose start date and hour have arrived at its facility.",
     )
     show(
         db,
@@ -111,10 +111,10 @@ def main() -> None:
         from activate_scheduled_classes()
         """,
     )
-    console.print("Again: nothing is done twice.\n")
+    console.print("A second call finds nothing to do.\n")
     show(db, "select * from activate_scheduled_classes()")
 
-    chapter("5. By itself", "A class at a facility where it is almost 5 AM. From here on, nothing is typed.")
+    chapter("5. By itself", "A class at a facility where it is almost 5 AM. pg_cron does the rest.")
     now = datetime.now(timezone.utc)
     five = now.replace(second=0, microsecond=0) + timedelta(minutes=2 if now.second > 45 else 1)
     zone = posix_zone(timedelta(hours=5) - timedelta(hours=five.hour, minutes=five.minute))
@@ -124,16 +124,16 @@ def main() -> None:
     await_activation(db, five)
     show(
         db,
-        f"""
-        select a.class_id, f.name as facility, a.enrollments_backfilled,
-          to_char(a.activated_at at time zone f.timezone, 'HH24:MI:SS.MS') as activated_at_local_time
-        from class_activation.activations a
-        join facilities f on f.id = a.facility_id
-        where a.class_id = {class_id}
+        """
+        select class_id, class_name, facility_name, to_char(local_time, 'Dy HH24:MI:SS.MS') as local_time,
+          enrollments_backfilled
+        from class_activation.history()
+        order by activated_at desc
         """,
+        limit=3,
     )
 
-    chapter("6. The log", "What did it do?")
+    chapter("6. The log", "What did it do, and what comes next?")
     show(
         db,
         """
@@ -142,8 +142,18 @@ def main() -> None:
         order by id
         """,
     )
+    show(
+        db,
+        """
+        select class_name, facility_name, timezone, due_at, due_at at time zone timezone as local_time,
+          enrollments_to_backfill
+        from class_activation.preview()
+        where not due
+        """,
+        limit=5,
+    )
 
-    chapter("7. A bad morning", "A time zone is mistyped. Is all well? If not, why, and what is to be done?")
+    chapter("7. A bad morning", "A time zone is misspelled. Is all well? If not, why, and what fixes it?")
     show(
         db,
         "update facilities set timezone = 'America/Anchorge' where name = 'Kenai' returning name, timezone",
