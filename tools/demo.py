@@ -145,8 +145,9 @@ def main() -> None:
     show(
         db,
         """
-        select class_name, facility_name, timezone, due_at, due_at at time zone timezone as local_time,
-          enrollments_to_backfill
+        select class_name, facility_name, timezone, due_at,
+          to_char(due_at at time zone timezone, 'Dy HH24:MI') as local_time,
+          enrollments_to_backfill as residents
         from class_activation.preview()
         where not due
         """,
