@@ -124,16 +124,15 @@ def main() -> None:
     await_activation(db, five)
     show(
         db,
-        """
-        select class_id, class_name, facility_name, to_char(local_time, 'Dy HH24:MI:SS.MS') as local_time,
-          enrollments_backfilled
+        f"""
+        select class_name, facility_name, to_char(local_time, 'HH24:MI:SS.MS') as local_time,
+          enrollments_backfilled, called_by
         from class_activation.history()
-        order by activated_at desc
+        where class_id = {class_id}
         """,
-        limit=3,
     )
 
-    chapter("6. The log", "What did it do, and what comes next?")
+    chapter("6. The log", "What did it do, and what comes next? A tick that finds nothing due leaves no row.")
     show(
         db,
         """
@@ -142,6 +141,7 @@ def main() -> None:
         order by id
         """,
     )
+
     show(
         db,
         """
