@@ -7,7 +7,7 @@ RELEASE := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 DIST := dist
 PYTHON := PYTHONPATH=tests $(VENV)/bin/python
 
-.PHONY: help demo test quick lint mornings bench dist clean
+.PHONY: help demo test quick lint mornings platform bench dist clean
 
 help:
 	@echo "make demo       the job on a sample platform, until pg_cron activates a class by itself"
@@ -15,6 +15,7 @@ help:
 	@echo "make quick      the tests of the functions, on one shape of the platform, in less than a minute"
 	@echo "make lint       style of Python and shell"
 	@echo "make mornings   5 AM at seven facilities, by this job and by the platform's worker, on a moved clock (Docker)"
+	@echo "make platform   does it work with the platform's migrations? MIGRATIONS=../UnlockEdv2/backend/migrations"
 	@echo "make dist       dist/class-activation-$(RELEASE).sql and -uninstall.sql, which need psql alone"
 	@echo "make bench      what the job costs, side by side with five other ways to do the same"
 
@@ -26,13 +27,18 @@ test: $(READY) $(DEBIAN)
 
 quick: $(READY)
 	@tools/with-postgres $(VENV)/bin/pytest -n $(PROCESSES) -m "not slow" -k "not cohorts" --no-header \
-	  tests/test_rule.py tests/test_activation.py tests/test_bad_classes.py tests/test_operation.py tests/test_sessions.py $(PYTEST)
+	  tests/test_rule.py tests/test_activation.py tests/test_bad_classes.py tests/test_preview.py tests/test_health.py tests/test_revert.py tests/test_holds.py tests/test_sessions.py $(PYTEST)
 
 lint: $(READY)
 	@$(VENV)/bin/pre-commit run --all-files
 
 mornings: $(READY)
 	@SERVER=docker tools/with-postgres env $(PYTHON) tools/mornings.py
+
+# pg_virtualenv prints the log of its server when the command fails, so the command's exit code is printed, not returned
+platform: $(READY)
+	@exec 4>&1; exit $$(tools/with-postgres sh -c '"$$@" >&4; echo $$?' sh \
+	  env $(PYTHON) -u tools/platform_chain.py "$(MIGRATIONS)" "$(or $(FROM),1)" "$(KEEP)" | grep --line-regexp '[0-9]*')
 
 bench: $(READY)
 	@tools/with-postgres env $(PYTHON) tools/bench.py

@@ -2,6 +2,7 @@
 
 comment on table class_activation.runs is
   'One row for each call by hand and each tick that found something to do, and for each revert; kept for 90 days.';
+comment on sequence class_activation.runs_id_seq is 'For class_activation.runs.id.';
 comment on index class_activation.runs_started_at_idx is
   'For health and doctor, the last run; for housekeeping, those older than 90 days.';
 comment on column class_activation.runs.as_of is 'the time that the call was made for (p_as_of)';
@@ -60,22 +61,17 @@ comment on column class_activation.settings.not_before is
 comment on column class_activation.settings.paused_until is
   'the job is paused until then; infinity: until class_activation.resume() is called; null: not paused';
 comment on column class_activation.settings.cron_database is
-  'the database from which pg_cron calls the job; null: this one; empty: another one, whose name is not known';
+  'the database in which pg_cron keeps the job; null: no job was created';
 comment on column class_activation.settings.job_database is 'the database for which the pg_cron job was created';
 comment on column class_activation.settings.job_username is 'the role as which the pg_cron job was created';
 
 comment on table class_activation.ticks is 'The heartbeat: when pg_cron called class_activation.tick().';
 comment on column class_activation.ticks.ticked_at is 'start of the transaction of the tick';
-comment on column class_activation.settings.active is
-  'whether the job is meant to run: false after unschedule() or -x schedule=off; null: not decided yet';
+comment on column class_activation.settings.scheduled_at is
+  'when the job was last scheduled or unscheduled; null: not decided yet';
 
 comment on table class_activation.installed_objects is
-  'What alembic has installed: doctor compares it with what is there.';
+  'The objects as the last deployment left them: doctor and the next deployment compare them with those that exist.';
 comment on column class_activation.installed_objects.definition is 'a hash, see class_activation.objects()';
-comment on column class_activation.installed_objects.acl is
-  'the rights of a function that a revision has dropped, for the deployment to grant them again';
 
 comment on table class_activation.alembic_version is 'The revision that is installed: a release of class activation.';
-
-comment on index public.class_activation_due_idx is
-  'Of class_activation: a run finds the Scheduled classes that may be due without reading all others.';

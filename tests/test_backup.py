@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from container import container, needs_docker
@@ -67,7 +67,7 @@ def test_what_a_dump_leaves_out_the_next_upgrade_gives_back(
     restored, installed = empty.catalog(), db.catalog()
     objects = {key for key in installed if "class_activation" in key[1]}
     if option == "--no-comments":
-        objects.remove(("schema", "class_activation"))  # whose comment is the DBA's
+        objects = {key for key in objects if key[0] != "schema"}  # whose comments are the DBA's
     assert {key: restored.get(key) for key in objects} == {key: installed[key] for key in objects}
     deploy("downgrade", "base", database=empty.name)
 
@@ -83,7 +83,7 @@ def test_restored_into_a_newer_major_version_pg_cron_goes_on(server: Database, d
         text=True,
     )
     assert f"Dumped from database version {server.connection.info.server_version // 10000}." not in dump
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     with container(now) as newer:
         restored = newer.database()
 

@@ -14,7 +14,8 @@ returns table (
   next_due_at timestamptz,
   classes_activated_24h bigint,
   enrollments_backfilled_24h bigint,
-  job_active boolean
+  job_active boolean,
+  paused_until timestamptz
 )
 language plpgsql
 volatile
@@ -34,8 +35,14 @@ begin
   end if;
   perform class_activation.lock_platform();
 
-  select max(r.started_at) into last_run_at from class_activation.runs r where r.reverts is null;
-  last_run_at := greatest(last_run_at, (select max(t.ticked_at) from class_activation.ticks t));
+  select greatest(
+    (select max(r.started_at) from class_activation.runs r where r.reverts is null),
+    (select max(t.ticked_at) from class_activation.ticks t)
+  ) into last_run_at;
+  -- many clients cannot read infinity
+  select least(s.paused_until, '9999-12-31 00:00Z') into paused_until
+  from class_activation.settings s
+  where s.paused_until > v_now;
   seconds_since_last_run := extract(epoch from v_now - last_run_at)::bigint;
 
   -- of invalid zones and dates also those that no run has recorded yet
@@ -45,7 +52,9 @@ begin
     min(s.due_at) filter (where s.due_at > v_now and s.problem is null)
   into overdue_classes, oldest_overdue_seconds, problem_classes, next_due_at
   from (
-    select t.class_id, t.due_at, t.problem_sqlstate, t.problem, t.due and t.due_at < v_now - p_grace as overdue
+    -- while the job is paused, no class is overdue
+    select t.class_id, t.due_at, t.problem_sqlstate, t.problem,
+      t.due and t.due_at < v_now - p_grace and paused_until is null as overdue
     from class_activation.evaluate_classes(v_now, p_not_before, p_future => true) t
   ) s
   full join class_activation.problems p on p.class_id = s.class_id;
@@ -63,11 +72,11 @@ begin
   from class_activation.runs r
   where r.started_at > v_now - interval '24 hours';
 
-  job_active := class_activation.job_active();
+  job_active := (class_activation.job()).active;
 
   status := case
     when overdue_classes > 0 then 'critical'
-    when problem_classes > 0 or unknown_timezones > 0 or job_active is false
+    when paused_until is not null or problem_classes > 0 or unknown_timezones > 0 or job_active is false
       or last_run_at is null or last_run_at < v_now - p_grace then 'warning'
     else 'ok'
   end;
@@ -77,11 +86,12 @@ $function$;
 
 comment on function class_activation.health(time, interval) is
 'One row for monitoring. status is critical when classes are overdue: due for longer than p_grace and still Scheduled;
-warning when the job has not run within p_grace, is not active in pg_cron, or has left a problem, or when a facility has an
-unknown time zone; else ok. Times in seconds.
+warning when the job is paused (no class is overdue then), has not run within p_grace, is not active in pg_cron, or has left
+a problem, or when a facility has an unknown time zone; else ok. Times in seconds.
   p_not_before   local time of day at which a class starts on its start date (default: the hour of
                  class_activation.settings)
   p_grace        how late a class or a run may be (default one hour)
+paused_until is null if the job is not paused, and 9999-12-31 for a pause until resume().
 job_active is null if it cannot be determined: pg_cron is in another database, or the owner may not read cron.job.
 It writes nothing, and works on a standby. Errors: 22023 p_grace is null; 55000 the platform has neither of the two known
 shapes, or settings has no row; 55P03 a table of the platform is locked; 42501 row security hides rows of the platform.';

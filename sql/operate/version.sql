@@ -5,7 +5,7 @@ immutable
 set search_path = pg_catalog, pg_temp
 as $function$
 begin
-  return '0.2.0';
+  return '1.0.0';
 end;
 $function$;
 

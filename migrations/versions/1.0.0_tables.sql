@@ -9,6 +9,7 @@ create table class_activation.runs (
   enrollments_backfilled bigint not null default 0,
   classes_failed integer not null default 0,
   classes_skipped integer not null default 0,
+  classes_left integer not null default 0,
   reverts bigint
 );
 
@@ -23,10 +24,15 @@ create table class_activation.activations (
   activated_at timestamptz not null,
   enrollments_backfilled bigint not null,
   reverted_by bigint,
+  enrollment_ids integer[],
+  enrolled_at_values timestamptz[],
+  updated_at_values timestamptz[],
+  update_user_ids integer[],
   primary key (run_id, class_id)
 );
 
 create index activations_activated_at_idx on class_activation.activations (activated_at);
+create index activations_class_id_idx on class_activation.activations (class_id);
 
 create table class_activation.problems (
   class_id integer primary key,
@@ -38,9 +44,34 @@ create table class_activation.problems (
   message text not null
 );
 
-create table class_activation.held_back (
+create table class_activation.holds (
   class_id integer primary key,
   run_id bigint not null,
-  history_id integer not null,
-  since timestamptz not null
+  history_id bigint not null,
+  since timestamptz not null,
+  start_dt date,
+  status text not null
+);
+
+-- One row: how the job is scheduled.
+create table class_activation.settings (
+  only_row boolean primary key default true check (only_row),
+  schedule text not null default '*/15 * * * *',
+  not_before time not null default '05:00',
+  paused_until timestamptz,
+  cron_database name,
+  job_database name,
+  job_username name,
+  scheduled_at timestamptz
+);
+
+-- The heartbeat: one row for each tick of pg_cron, so that no tick waits for another one's row.
+create table class_activation.ticks (
+  ticked_at timestamptz not null
+);
+
+-- The objects of class activation as the last deployment left them.
+create table class_activation.installed_objects (
+  name text primary key,
+  definition text not null
 );

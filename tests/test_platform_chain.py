@@ -1,0 +1,235 @@
+"""`make platform`, on a small chain of goose files that is made of the sample platform."""
+
+import re
+import uuid
+from pathlib import Path
+
+import psycopg
+import pytest
+from harness import ROOT, Database
+from platform_chain import main
+
+CONCURRENTLY = """
+-- +goose NO TRANSACTION
+create index concurrently idx_programs_name on programs (name); -- two statements; goose runs them one by one
+create index concurrently idx_programs_archived_at
+-- the second;
+on programs (archived_at);
+-- +goose Down
+drop index concurrently idx_programs_name;
+drop index concurrently idx_programs_archived_at;
+"""
+BROKEN = """
+alter table facilities rename column timezone to time_zone;
+-- +goose Down
+alter table facilities rename column time_zone to timezone;
+"""
+
+
+def sample(file: str) -> str:
+    """Return a file of the sample platform as goose takes several statements at once."""
+    return f"\n-- +goose StatementBegin\n{(ROOT / 'tests' / file).read_text()}-- +goose StatementEnd\n"
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> Path:
+    """A folder with the sample platform: a first migration without it, its tables, an index, its cohorts."""
+    drop = f"\n-- +goose Down{sample('drop_platform.sql')}"
+    add(tmp_path, "\ncreate table menus (id integer);\n-- +goose Down\ndrop table menus;\n", "menus")
+    add(tmp_path, sample("platform.sql") + drop, "platform")
+    add(tmp_path, CONCURRENTLY, "programs")
+    add(
+        tmp_path,
+        f"{sample('platform_cohorts.sql')}-- +goose Down{sample('platform_one_tier.sql')}",
+        "cohorts",
+    )
+    return tmp_path
+
+
+def add(folder: Path, text: str, name: str = "last") -> Path:
+    """Add the next migration to a folder."""
+    file = folder / f"{len(list(folder.iterdir())) + 1:05}_{name}.sql"
+    file.write_text(f"-- a header; which goose ignores\n-- +goose Up{text}")
+    return file
+
+
+def failure(folder: Path, first: str = "1") -> str:
+    """Run the command, which must fail, and return the sentence at its end."""
+    with pytest.raises(SystemExit) as error:
+        main(str(folder), first)
+    return str(error.value)
+
+
+def table(output: str) -> list[tuple[str, ...]]:
+    """Return the lines of migrations that were checked, without the columns in the middle."""
+    return re.findall(r"^(\S+(?: down)?) +(classes|cohorts) +1 +2 +1 +0  ok$", output, re.MULTILINE)
+
+
+def test_a_chain_that_works_is_checked_upwards_and_downwards(
+    chain: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    main(str(chain), "1")
+
+    output = capfd.readouterr().out
+    assert re.search(r"^00001_menus +not installed: .*facilities", output, re.MULTILINE)
+    assert table(output) == [
+        ("00002_platform", "classes"),
+        ("00003_programs", "classes"),
+        ("00004_cohorts", "cohorts"),
+        ("00004_cohorts down", "classes"),
+        ("00003_programs down", "classes"),
+    ]
+    assert "works from migration 2 to 4, and uninstalls" in output
+    assert re.findall(r"^only in the platform: relation i (\S+)", output, re.MULTILINE) == [
+        "idx_programs_archived_at",
+        "idx_programs_name",
+    ]
+    assert "only in tests" not in output
+
+
+def test_the_checks_begin_where_they_are_told_to(chain: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    main(str(chain), "4")
+
+    assert table(capfd.readouterr().out) == [("00004_cohorts", "cohorts")]
+
+
+def test_a_renamed_column_is_named_with_its_migration(chain: Path) -> None:
+    add(chain, BROKEN, "rename")
+
+    assert "00005_rename: class activation lacks column public.facilities.timezone" in failure(chain, "2")
+
+
+def test_a_run_that_the_platform_stops_is_named_with_its_migration(chain: Path) -> None:
+    add(chain, "\nalter table program_class_cohorts add check (update_user_id is null) not valid;\n", "never")
+
+    found = failure(chain, "2")
+
+    assert "00005_never: the class is Scheduled after a run" in found
+    assert "violates check constraint" in found
+
+
+def test_a_new_column_that_needs_a_value_is_filled_in(chain: Path) -> None:
+    add(
+        chain,
+        """
+create type color as enum ('red');
+create table locations (id serial primary key, name text not null unique, color color not null);
+alter table users add locker_id integer, add ready boolean, add seen_at timestamptz, add settings jsonb;
+update users set ready = true, seen_at = now(), settings = '{}';
+insert into locations (name, color) values ('none', 'red');
+update users set locker_id = 1;
+alter table users alter locker_id set not null, add foreign key (locker_id) references locations,
+  alter ready set not null, alter seen_at set not null, alter settings set not null;
+alter table users add unique (username);
+-- +goose Down
+alter table users drop locker_id, drop ready, drop seen_at, drop settings, drop constraint users_username_key;
+drop table locations;
+drop type color;
+""",
+    )
+
+    main(str(chain), "5")
+
+
+def test_a_migration_that_fails_by_itself_is_not_blamed_on_the_job(chain: Path) -> None:
+    file = add(chain, "\nselect 1;\nselect 1 / 0;\n")
+
+    assert f"{file} fails, with or without class activation: division by zero" in failure(chain, "2")
+
+
+def test_a_migration_that_only_fails_with_the_job_says_so(chain: Path) -> None:
+    file = add(chain, "\nselect 1 / (to_regnamespace('class_activation') is null)::integer;\n")
+
+    assert f"{file} fails because of class activation: division by zero" in failure(chain, "2")
+
+
+def test_a_down_that_fails_is_where_the_way_back_ends(chain: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    add(chain, "\nselect 1;\n-- +goose Down\nselect 1 / 0;\n", "one_way")
+
+    main(str(chain), "2")
+
+    output = capfd.readouterr().out
+    assert "00005_one_way cannot be undone, with or without class activation: division by zero" in output
+    assert "works from migration 2 to 5, and uninstalls" in output
+
+
+def test_a_down_that_only_fails_with_the_job_says_so(chain: Path) -> None:
+    down = "select 1 / (to_regnamespace('class_activation') is null)::integer;\n"
+    file = add(chain, f"\nselect 1;\n-- +goose Down\n{down}")
+
+    assert f"{file}, Down: division by zero; without class activation: ok" in failure(chain, "2")
+
+
+def test_what_an_uninstallation_leaves_behind_is_named(chain: Path) -> None:
+    marker = f"left_{uuid.uuid4().hex[:8]}"
+    down = f"""
+-- +goose StatementBegin
+do $$
+begin
+  if to_regnamespace('class_activation') is not null then
+    create table {marker} ();
+  end if;
+end;
+$$
+-- +goose StatementEnd
+"""
+    add(chain, f"\nselect 1;\n-- +goose Down\n{down}")
+
+    found = failure(chain, "2")
+
+    assert "uninstalling class activation changes the platform" in found
+    assert marker in found
+
+
+def test_a_chain_without_the_platform_says_so(chain: Path) -> None:
+    for file in sorted(chain.iterdir())[1:]:
+        file.unlink()
+
+    assert "class activation cannot be installed after any of these migrations" in failure(chain)
+
+
+def test_the_databases_can_be_kept(
+    chain: Path, server: Database, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    class Enter:
+        def readline(self) -> None:
+            """Look at the database before the key is pressed."""
+            address = re.search(r"^psql (\S+)", capfd.readouterr().out, re.MULTILINE)[1]
+            with psycopg.connect(address) as connection:
+                seen.extend(connection.execute("select current_database(), class_activation.version()"))
+
+    monkeypatch.setattr("sys.stdin", Enter())
+
+    main(str(chain), "3", "1")
+
+    ((name, _),) = seen
+    assert not server.rows("select datname from pg_database where starts_with(datname, %s)", name)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("-- +goose ENVSUB ON\n-- +goose Up\nselect 1;\n", "goose's directive ENVSUB ON is not supported"),
+        ("select 1;\n", "no statement follows -- +goose Up"),
+        ("-- +goose Up\n-- +goose Down\nselect 1;\n", "no statement follows -- +goose Up"),
+    ],
+)
+def test_a_file_that_goose_would_read_in_another_way_is_refused(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    file = tmp_path / "00001_bad.sql"
+    file.write_text(text)
+
+    assert failure(tmp_path) == f"{file}: {message}"
+
+
+def test_a_folder_without_a_chain_is_refused(chain: Path, tmp_path: Path) -> None:
+    nowhere = tmp_path / "nowhere"
+    assert failure(nowhere) == f"{nowhere} has no goose files, 00001_name.sql"
+    assert failure(chain, "x").startswith("usage: make platform MIGRATIONS=PATH")
+    (chain / "00003_programs.sql").unlink()
+    assert failure(chain) == f"{chain}: expected migration 3, found 00004_cohorts.sql"
+    (chain / "00002_again.sql").write_text("-- +goose Up\nselect 1;\n")
+    assert failure(chain) == f"{chain}: expected migration 3, found 00002_platform.sql"
