@@ -24,17 +24,22 @@ PRIVILEGES = {
 # the functions that a role with nothing but EXECUTE may be given
 FOR_OTHERS = [
     "public.activate_scheduled_classes",
-    "class_activation.activate_scheduled_classes",
-    "class_activation.doctor",
-    "class_activation.doctor_installation",
-    "class_activation.doctor_pg_cron",
-    "class_activation.doctor_platform",
-    "class_activation.health",
-    "class_activation.housekeeping",
-    "class_activation.preview",
-    "class_activation.release",
-    "class_activation.revert",
-    "class_activation.version",
+    *(
+        f"class_activation.{name}"
+        for name in (
+            *(
+                "activate_scheduled_classes",
+                "tick",
+                "pause",
+                "resume",
+                "preview",
+                "health",
+                "history",
+                "revert",
+            ),
+            *("release", "version", "doctor", "doctor_installation", "doctor_platform", "doctor_pg_cron"),
+        )
+    ),
 ]
 # of these, those that need no more rights than their caller has
 WITH_THE_CALLERS_RIGHTS = {
