@@ -51,6 +51,8 @@ def placeholders() -> dict[str, str]:
         "revisions": literals(script.revision for script in context.script.walk_revisions()),
         "schemas": literals(SCHEMAS),
         "tables": literals(tables),
+        # the role that owns the table with the status, as prerequisites() finds it
+        "tables_owner": query("class_activation.prerequisites()").partition(", job as")[0],
     }
 
 
