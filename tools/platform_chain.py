@@ -43,9 +43,8 @@ class Platform(Database):
         values = {}
         for name, parent, key, needed in self.rows(COLUMNS, table):
             if needed and parent and name not in columns:
-                values[name] = self.value(f"select (select {key} from {parent} limit 1)") or self.insert(
-                    parent
-                )
+                found = self.value(f"select (select {key} from {parent} limit 1)")
+                values[name] = found or self.insert(parent)
             elif needed or name in columns:
                 values[name] = columns.get(name, needed)
         for name in values.keys() & {"name", "username", "email"}:
