@@ -1,7 +1,10 @@
-# The server that SERVER=docker runs on: PostgreSQL with pg_cron, plpgsql_check to read our functions, and
-# libfaketime to move its clock. tools/with-postgres chooses the version and the Debian that has it.
 ARG DEBIAN=trixie
-FROM debian:$DEBIAN-slim
+# for the deployment; it may be a Debian 13 of your own, with your certificates and /etc/pip.conf
+ARG BASE=debian:trixie-slim
+
+# The server that SERVER=docker runs on: PostgreSQL with pg_cron, plpgsql_check to check our functions, and
+# libfaketime to fake its clock. tools/with-postgres chooses the version and the Debian that has it.
+FROM debian:$DEBIAN-slim AS server
 ARG VERSION=17
 
 # a mirror may be behind, and packages of a release to come are signed for a week only
@@ -24,3 +27,29 @@ CMD ["bash", "-euc", "\
   echo 'host all all all scram-sha-256' >>$PGDATA/pg_hba.conf; \
   pg_ctl start --log=$PGDATA/server.log <&- >/dev/null; \
   cat >/dev/null; pg_ctl stop --mode=immediate"]
+
+# What a deployment needs and nothing else:
+#   docker build --target deploy -t class-activation .
+#   docker run --rm -e DATABASE_URL class-activation upgrade head
+FROM $BASE AS packages
+RUN apt-get update && apt-get install --yes --no-install-recommends ca-certificates python3-pip python3-venv
+WORKDIR /class-activation
+COPY README.md constraints.txt pyproject.toml ./
+RUN python3 -m venv --without-pip /opt/venv \
+  && pip --python /opt/venv/bin/python install --no-cache-dir --constraint constraints.txt .
+
+FROM $BASE AS deploy
+RUN apt-get update \
+  && apt-get install --yes --no-install-recommends python3 \
+  && apt-get clean && rm -rf /var/lib/apt/lists/*
+WORKDIR /class-activation
+COPY --from=packages /opt/venv /opt/venv
+COPY alembic.ini ./
+COPY migrations migrations
+COPY sql sql
+# nobody, as a number for runAsNonRoot in Kubernetes
+USER 65534
+ENTRYPOINT ["/opt/venv/bin/alembic"]
+
+# without --target
+FROM server

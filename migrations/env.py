@@ -1,108 +1,140 @@
-"""Alembic's environment.
+"""Alembic's environment: each command is one transaction, online and as a --sql script.
 
-The version table lives in schema class_activation, so creating it is the beginning of every install: just
-before it, in the same transaction, comes the schema. When there is no revision, after a downgrade to base or
-a first upgrade that failed, both go again. An upgrade to head ends with the repeatable part: the functions of
-sql/, and the schedule.
+Both execute the same SQL. What depends on the state of the database is decided there, in do blocks and, in a
+script, by psql's \\if. An upgrade to head ends with the repeatable part: the functions of sql/, the index, and
+the schedule.
 """
 
+import logging
+from collections.abc import Iterator
 from logging.config import fileConfig
 from typing import Any
 
 from alembic import context
-from sqlalchemy import create_engine
-from sqlalchemy.pool import NullPool
+from alembic.util import CommandError
 
-from migrations import repeatable, schedule, script, version_table  # noqa: F401  (creates the schema)
-from migrations.connections import SESSION_SETTINGS, connect, only_deployer, told_plainly
+from migrations import schedule
+from migrations.connections import cron, cron_connection, local_settings, plain_errors, platform_connection
 from migrations.options import read_options
-from migrations.sql_files import application_path, execute, read, run, signatures
+from migrations.sql_files import create_functions, driver_connection, execute, literals, read, run
 
 if context.config.config_file_name is not None:
     fileConfig(context.config.config_file_name, disable_existing_loggers=False)
 
+log = logging.getLogger("alembic.class_activation")
 options = read_options()
-command = context.config.cmd_opts.cmd[0].__name__ if context.config.cmd_opts else None
-
 configuration: dict[str, Any] = {
     # no MetaData: with an empty one, autogenerate would propose to drop the platform's tables
     "target_metadata": None,
     "version_table_schema": "class_activation",
+    "on_version_apply": lambda **_: next(guards, None),
 }
 
+DUE = r"select pg_catalog.current_setting('class_activation.revision') = any (array[{}]) as due \gset"
+REPORT = """select pg_catalog.current_setting('class_activation.report') as report,
+  pg_catalog.current_setting('class_activation.report') = 'nothing to do' as unchanged"""
+UNDO = "rollback to savepoint class_activation;"
 
-def preflight() -> None:
-    """Refuse to install where something is missing, and remember what is there."""
-    prerequisites = repeatable.function("class_activation.prerequisites()")
-    with application_path():
-        execute(prerequisites.replace("class_activation.prerequisites", "pg_temp.prerequisites"))
-        execute("create temporary table objects_before (oid oid);")
-    run("deploy/preflight", functions=signatures())
-    run("deploy/before")
+
+def deploy() -> list[str]:
+    """Do what the command asks for, or write it into the script, and return what was done."""
+    upgrade, downgrade = command() == "upgrade", command() == "downgrade"
+    if upgrade or downgrade:
+        run("deploy/lock")
+    run("deploy/check_schema", downgrade=str(downgrade).lower())
+    if not (upgrade or downgrade):
+        context.run_migrations()
+        return []
+
+    if not context.is_offline_mode():
+        schedule.preflight(driver_connection())
+    if upgrade:
+        run("deploy/preflight", schedules=options.schedules)
+        run("deploy/schema")
+    execute("savepoint class_activation;")
+    steps, end = plan()
+    next(guards, None)
+    context.run_migrations()
+    if downgrade and end is None:
+        if not steps and cron():  # repeated, because pg_cron's database did not commit
+            schedule.remove()
+        run("deploy/remove")
+    if not (upgrade and end == context.get_head_revision()):
+        return report()
+    create_functions()
+    for part in ("own", "index", "record"):
+        run(f"deploy/{part}")
+    return [*report(), *schedule.set_up()]
+
+
+def command() -> str:
+    """Return the command, however it was called: it passes a function of its name to Alembic."""
+    return context.get_context().opts["fn"].__name__
+
+
+def writes() -> bool:
+    """Whether the command is one that may change anything."""
+    if command() == "do_stamp":
+        raise CommandError("stamp writes a revision without its tables\nHINT: Run alembic upgrade head instead.")
+    return command() in ("upgrade", "downgrade")
+
+
+def plan() -> tuple[list[Any], str | None]:
+    """Return the steps of the command, whichever way its revision is spelled, and the revision at their end."""
+    migration = context.get_context()
+    heads = migration.get_current_heads()
+    steps = list(migration.opts["fn"](heads, migration))
+    return steps, next(iter(steps[-1].to_revisions if steps else heads), None)
+
+
+def guarded() -> Iterator[None]:
+    """Let a script ask whether its first step is due, and with each next() end a step and begin another one."""
+    before: list[str] = []
+    if not context.is_offline_mode():
+        return
+    for step in plan()[0]:
+        before += step.from_revisions or [""]
+        execute(DUE.format(literals(before)) + "\n\\if :due")
+        yield
+        execute(r"\endif")
+
+
+def report() -> list[str]:
+    """Return what was done, or let the script say it; where that is nothing, nothing stays written."""
+    if context.is_offline_mode():
+        execute(f"{REPORT} \\gset\n\\if :unchanged\n{UNDO}\n\\endif")
+        return []
+    ((line, unchanged),) = execute(REPORT)
+    if unchanged:
+        execute(UNDO)
+    return [line]
 
 
 def run_offline() -> None:
-    """Write the SQL script, which finds out by itself which steps are due: upgrade --sql."""
-    upgrade = command == "upgrade"
-    guards = script.guards(upgrade)
+    """Write the SQL script for psql: upgrade --sql."""
     context.configure(
-        dialect_name="postgresql",
-        dialect_opts={"paramstyle": "named"},
-        literal_binds=True,
-        on_version_apply=lambda **_: next(guards, None),
-        **configuration,
+        dialect_name="postgresql", dialect_opts={"paramstyle": "named"}, literal_binds=True, **configuration
     )
-    to_head = upgrade and context.get_revision_argument() == context.get_head_revision()
-    script.write(r"\set ON_ERROR_STOP on")
-    for setting in SESSION_SETTINGS:
-        context.execute(setting)
-    run("deploy/own_schema")
-    script.end_where_nothing_is_due(upgrade)
-    run("deploy/tables_are_there")
-    if upgrade:
-        preflight()
-    with context.begin_transaction():
-        next(guards, None)
-        context.run_migrations()
-        if to_head:
-            repeatable.apply()
-            schedule.set_up()
-    run("deploy/drop_schema_at_base")
-    script.say_where_it_ends()
+    execute(r"\set ON_ERROR_STOP on")
+    with context.begin_transaction(), local_settings(writes()):
+        deploy()
+    execute(r"\echo class activation: :report")
 
 
 def run_online() -> None:
-    """Migrate the database, one deployer at a time."""
-    engine = create_engine("postgresql+psycopg://", creator=lambda: connect(options.url), poolclass=NullPool)
-    with told_plainly(), only_deployer(options.url) as guard, engine.connect() as connection:
-        guard.execute(read("deploy/own_schema"))
-        if command in ("upgrade", "downgrade"):
-            guard.execute(read("deploy/tables_are_there"))
-            schedule.preflight(guard)
+    """Migrate the database, and say what was done once it is committed."""
+    with plain_errors(), platform_connection(options.url) as connection:
         context.configure(connection=connection, **configuration)
-        if command == "upgrade":
-            with context.begin_transaction():
-                preflight()
-            repeatable.rebuild_index(guard)
-        try:
-            with context.begin_transaction():
-                context.run_migrations()
-                if to_head := command == "upgrade" and is_at_head():
-                    repeatable.apply()
-            if to_head:
-                with context.begin_transaction():
-                    schedule.set_up()
-        finally:
-            connection.rollback()
-            if not context.get_context().opts.get("dont_mutate"):
-                guard.execute(read("deploy/drop_schema_at_base"))
+        # only an upgrade may create the version table
+        context.get_context().opts["dont_mutate"] = command() != "upgrade"
+        with cron_connection(options.cron_url if writes() else None):
+            with context.begin_transaction(), local_settings(writes()):
+                done = deploy()
+    if done:
+        log.info("%s", "; ".join(done))
 
 
-def is_at_head() -> bool:
-    """Whether the newest revision is installed, and with it the functions of sql/ belong there."""
-    return context.get_context().get_current_revision() == context.get_head_revision()
-
-
+guards = guarded()
 if context.is_offline_mode():
     run_offline()
 else:

@@ -1,198 +1,226 @@
-"""The job's place in pg_cron, in the platform's database or, with -x cron_url, in another one."""
+"""The job in pg_cron, in the platform's database or, with -x cron_url, in another one."""
 
-import logging
-import re
+from typing import Any
 
 import psycopg
 from alembic import context
 from alembic.util import CommandError
-from psycopg.rows import dict_row
+from psycopg.rows import namedtuple_row
 
-from migrations.connections import connect
+from migrations.connections import cron
 from migrations.options import OFF, read_options
-from migrations.sql_files import application_path, driver_connection, execute, run
+from migrations.sql_files import driver_connection, execute, run
 
-JOB_FUNCTIONS = ("class_activation.activate_scheduled_classes", "class_activation.housekeeping")
-
-UNSCHEDULE = """
-select cron.unschedule(jobid)
-from cron.job
-where jobname in (%(jobname)s::text, split_part(%(jobname)s::text, '@', 1)) and database = %(database)s
+# who is connected to pg_cron's database, and what is missing there
+WHO = """
+select current_user as role, current_setting('is_superuser')::boolean as superuser,
+  current_database() as database, row_security_active(c.oid) is not false as sees_only_own_jobs,
+  array_remove(array[
+    case when e.extversion is null then 'extension pg_cron (create extension pg_cron;)'
+      when string_to_array(regexp_replace(e.extversion, '[^0-9.].*$', ''), '.')::integer[] < array[1, 4]
+        then format('pg_cron 1.4 (it is %%s; alter extension pg_cron update;)', e.extversion)
+      when p.oid is null then 'function cron.schedule_in_database (Neon has none: let the service put pg_cron'
+        || ' into the platform''s database)' end,
+    case when has_schema_privilege(n.oid, 'usage') is not true
+      then format('usage (grant usage on schema cron to %%I;)', current_user) end,
+    case when has_function_privilege(p.oid, 'execute') is false or e.extversion is null
+      then format('execute (grant execute on function cron.schedule_in_database to %%I;)', current_user) end
+  ], null) as missing
+from (values ('pg_cron')) x (extname)
+left join pg_extension e on e.extname = x.extname
+left join pg_namespace n on n.nspname = 'cron' and e.extname is not null
+left join pg_proc p on p.pronamespace = n.oid and p.proname = 'schedule_in_database'
+left join pg_class c on c.relnamespace = n.oid and c.relname = 'job'
 """
 
-SCHEDULE = """
-select pg_temp.schedule_job(%(jobname)s, %(schedule)s, %(command)s, %(database)s, %(username)s)
+JOB = """
+select j.*, current_database() as database, coalesce(%(schedule)s, s.schedule) as schedule,
+  has_function_privilege(j.username, to_regprocedure('class_activation.tick()'), 'execute') as may_tick
+from class_activation.settings s, class_activation.job(%(schedule)s) j
 """
 
 REMEMBER = """
-update class_activation.settings
-set schedule = coalesce(%(schedule)s, schedule), not_before = coalesce(%(not_before)s, not_before),
-  cron_database = %(cron_database)s, active = true
+update class_activation.settings s
+set schedule = n.schedule, cron_database = n.cron_database, job_database = current_database(),
+  job_username = n.job_username, scheduled_at = now()
+from (
+  select coalesce(%(schedule)s, o.schedule) as schedule, %(cron_database)s::name as cron_database,
+    coalesce(%(username)s, o.job_username) as job_username
+  from class_activation.settings o
+) n
+where (s.schedule, s.cron_database, s.job_database, s.job_username)
+  is distinct from (n.schedule, n.cron_database, current_database(), n.job_username)
 """
 
-# the command of release 0.1.0 had the hour in it
-KEPT = r"""
-select schedule, substring(command from 'p_not_before => ''([0-9:.]+)''')::time as not_before
-from cron.job
-where jobname = 'activate_scheduled_classes' and database = %s
+FORGET = """
+update class_activation.settings
+set cron_database = null, job_database = null, job_username = null, scheduled_at = now()
+"""
+
+# of a downgrade whose first attempt could not commit here
+LEFT_BEHIND = """
+select cron.unschedule(jobid) from cron.job
+where jobname = 'activate_scheduled_classes@' || %(database)s and database = %(database)s
+"""
+
+# upgrades leave pg_cron alone if it has the job already
+SCHEDULED = """
+select from cron.job
+where jobname = %(jobname)s and schedule = %(schedule)s and database = %(database)s
+  and username = %(username)s and active and command = 'select class_activation.tick()'
 """
 
 # the same instance, not one of the same name or a copy of it
 SERVER = "select system_identifier, pg_postmaster_start_time() from pg_control_system()"
 
-WHO_AND_WHERE = "select rolname, rolsuper, current_database() from pg_roles where rolname = current_user"
-
-EXTENSION = """
-select e.extversion, has_schema_privilege(n.oid, 'usage')
-from pg_extension e
-join pg_namespace n on n.nspname = 'cron'
-where e.extname = 'pg_cron'
-"""
-
-log = logging.getLogger("alembic.class_activation")
-
-
-def set_up() -> None:
-    """Schedule the job as the options say; without any, only if that was never decided."""
+def set_up() -> list[str]:
+    """Schedule the job as the options say; without any, only if that was never decided. Return what was done."""
     options = read_options()
     if options.schedule == OFF:
-        # release 0.1.0 may have left an active job
-        execute(
-            "update class_activation.settings set active = coalesce(class_activation.job_active(), false)"
-            " where active is null;"
-        )
-    elif options.cron_url is not None:
-        schedule_elsewhere(options.cron_url, options.schedule)
-    elif options.schedule is not None:
+        execute("update class_activation.settings set scheduled_at = now() where scheduled_at is null;")
+        return []
+    if options.cron_url is not None:
+        return schedule_elsewhere(options.schedule)
+    if options.schedule is not None:
         literal = options.schedule.replace("'", "''")
-        execute(f"select class_activation.schedule('{literal}');")
+        scheduled = execute(f"select class_activation.schedule('{literal}'), class_activation.next_tick();")
     else:
-        execute(
-            "select class_activation.schedule() from class_activation.settings"
-            " where active is null and cron_database is null;"
+        scheduled = execute(
+            "select class_activation.schedule(), class_activation.next_tick() from class_activation.settings"
+            " where scheduled_at is null;"
         )
+    return [f"job scheduled: {next_tick}" for _, next_tick in scheduled]
 
 
 def preflight(platform: psycopg.Connection) -> None:
     """Refuse a cron_url or a schedule that cannot work, before anything is done."""
-    options = read_options()
-    if options.cron_url is not None:
-        with connect(options.cron_url) as cron:
-            require_pg_cron(platform, cron)
-            require_schedule(cron, options.schedule)
-    else:
+    if missing := find_missing(platform):
+        raise CommandError(
+            f"pg_cron cannot call the job without: {'; '.join(missing)}\nHINT: Nothing was done. Let a "
+            "superuser or the administrator of the service run what is in brackets, then repeat."
+        )
+
+
+def find_missing(platform: psycopg.Connection) -> list[str]:
+    """Return all that scheduling lacks, as parts of one list; refuse what cannot be granted."""
+    options, there = read_options(), cron()
+    if there is None:
         require_schedule(platform, options.schedule)
+        return []
+    if there.execute(SERVER).fetchone() != platform.execute(SERVER).fetchone():
+        raise CommandError(
+            f"cron_url leads to database {there.info.dbname} of another server than the platform's: pass "
+            "the database on the platform's server that has pg_cron"
+        )
+    who = fetch(there, WHO)
+    missing = [f"in database {who.database} {part}" for part in who.missing]
+    connects = "select has_database_privilege(%(role)s::name, current_database(), 'connect')"
+    if not fetch(platform, connects, role=who.role)[0]:
+        missing.append(f"connect (grant connect on database {platform.info.dbname} to {who.role};)")
+    if not missing:
+        require_schedule(there, options.schedule)
+        require_own_job(platform, there)
+    return missing
 
 
-def require_schedule(cron: psycopg.Connection, schedule: str | None) -> None:
+def require_schedule(there: psycopg.Connection, schedule: str | None) -> None:
     """Let pg_cron read the SCHEDULE, and forget it again."""
     if schedule in (None, OFF):
         return
     try:
-        with cron.transaction(force_rollback=True):
-            cron.execute("create extension if not exists pg_cron")
-            cron.execute("select cron.schedule('class_activation', %s, 'select 1')", [schedule])
+        with there.transaction(force_rollback=True):
+            there.execute("create extension if not exists pg_cron")
+            there.execute("select cron.schedule('class_activation', %s, 'select 1')", [schedule])
     except psycopg.Error as error:
-        # whatever else is missing has an error of its own later
+        # anything else that is missing has an error of its own later
         if "invalid schedule" in str(error):
             raise CommandError(
-                f"pg_cron does not understand the schedule {schedule!r}\nHINT: Nothing was done. Pass a cron "
-                "expression in GMT, such as -x 'schedule=*/15 * * * *', or leave it out."
+                f"pg_cron rejects the schedule {schedule!r}\nHINT: Nothing was done. Pass a cron "
+                "expression in GMT, such as -x 'schedule=*/15 * * * *', or omit it."
             ) from error
 
 
-def require_pg_cron(platform: psycopg.Connection, cron: psycopg.Connection) -> None:
-    """Refuse a database from which the job cannot be scheduled."""
-    role, _, name = cron.execute(WHO_AND_WHERE).fetchone()
-    if cron.execute(SERVER).fetchone() != platform.execute(SERVER).fetchone():
-        raise CommandError(
-            f"cron_url leads to database {name} of another server than the platform's: pass the database "
-            "on the platform's server that has pg_cron"
+def require_own_job(platform: psycopg.Connection, there: psycopg.Connection) -> None:
+    """Refuse to schedule on top of a job that the role of cron_url cannot see or change."""
+    if not fetch(platform, "select to_regprocedure('class_activation.job(text)') is not null")[0]:
+        return
+    who, job = fetch(there, WHO), find_job(platform)
+    if who.superuser or job.created_by in (None, who.role) or is_scheduled(there, job):
+        return
+    hint = f"Repeat with role {job.created_by} or a superuser in cron_url."
+    if job.role_is_gone:
+        hint = (
+            "That role was renamed or dropped, and pg_cron's launcher crashes if it meets the job. Let a "
+            f"superuser run in database {who.database}: {job.remove} Then repeat. Or rename the role back: "
+            f"alter role {who.role} rename to {job.created_by};"
         )
-    version, usage = cron.execute(EXTENSION).fetchone() or (None, None)
-    if version is None:
-        raise CommandError(
-            f"cron_url leads to database {name}, which has no extension pg_cron: pass the database that "
-            "cron.database_name names, and let a superuser run there create extension pg_cron;"
-        )
-    if tuple(map(int, re.findall(r"\d+", version)[:2])) < (1, 4):
-        raise CommandError(f"pg_cron in database {name} is {version}, and 1.4 is needed: update it")
-    if not usage:
-        raise CommandError(
-            f"role {role} may not use schema cron in database {name}: let a superuser run there "
-            f"grant usage on schema cron to {role};"
-        )
+    raise CommandError(
+        f"the pg_cron job belongs to role {job.created_by}, and role {who.role} cannot change it\n"
+        f"HINT: Nothing was scheduled. {hint}"
+    )
 
 
 def remove() -> None:
-    """Remove the job before its function goes."""
-    if cron_url := read_options().cron_url:
+    """Remove the job before its function goes; refuse where it would be left behind."""
+    if there := cron():
         platform = driver_connection()
-        with connect(cron_url) as cron:
-            removed = sum(cron.execute(UNSCHEDULE, job).rowcount for job in jobs(platform))
-            role, superuser, database = cron.execute(WHO_AND_WHERE).fetchone()
-        (active,) = platform.execute("select active from class_activation.settings").fetchone()
-        if active and not removed and not superuser:
+        if not fetch(platform, "select current_setting('class_activation.revision') <> ''")[0]:
+            there.execute(LEFT_BEHIND, {"database": platform.info.dbname})
+            return
+        who, job = fetch(there, WHO), find_job(platform)
+        if job.elsewhere and who.database != job.cron_database:
+            raise CommandError(f"the pg_cron job is in database {job.cron_database}, not in {who.database}")
+        if job.created_by not in (None, who.role) and who.sees_only_own_jobs:
             raise CommandError(
-                f"the pg_cron job is not visible to role {role} in database {database}\nHINT: Repeat as the "
-                "role of the job or as a superuser. Where there is none any more, let the owner set "
-                "class_activation.settings.active to false."
+                f"the pg_cron job belongs to role {job.created_by}, and role {who.role} cannot see it\nHINT: "
+                f"Nothing was removed. Repeat with role {job.created_by} or a superuser in cron_url."
             )
-        platform.execute("update class_activation.settings set cron_database = null, active = false")
+        if job.elsewhere:
+            there.execute(job.remove)
+            platform.execute(FORGET)
     run("deploy/unschedule")
 
 
-def schedule_elsewhere(cron_url: str, schedule: str | None) -> None:
-    """Make the jobs from pg_cron's database, with the platform's own function for it."""
+def schedule_elsewhere(schedule: str | None) -> list[str]:
+    """Create or repair the job in pg_cron's database, whose transaction commits last; return what was done."""
     if context.is_offline_mode():
         raise CommandError(
             "a script cannot run in two databases: pass -x schedule=off, and schedule the job in "
             "pg_cron's database by the statements that class_activation.schedule() then names"
         )
-    platform = driver_connection()
-    (first,) = platform.execute(
-        "select cron_database is not distinct from '' from class_activation.settings"
-    ).fetchone()
-    with connect(cron_url) as cron:
-        role, is_superuser, cron_database = cron.execute(WHO_AND_WHERE).fetchone()
-        (database,) = platform.execute("select current_database()").fetchone()
-        kept = cron.execute(KEPT, [database]).fetchone() if first else None
-        platform.execute(
-            REMEMBER,
-            {
-                "schedule": schedule or (kept and kept[0]),
-                "not_before": kept and kept[1],
-                "cron_database": cron_database,
-            },
-        )
-        if not is_superuser:
-            require_execute(platform, role, database)
-        (definition,) = platform.execute(
-            "select pg_get_functiondef('class_activation.schedule_job'::regproc)"
-        ).fetchone()
-        with application_path(cron):
-            cron.execute(definition.replace("class_activation.", "pg_temp.", 1))
-        for job in jobs(platform):
-            cron.execute(SCHEDULE, job)
+    platform, there = driver_connection(), cron()
+    require_own_job(platform, there)
+    who, before = fetch(there, WHO), find_job(platform)
+    if before.created_by is not None and not before.elsewhere:
+        platform.execute("select class_activation.unschedule()")
+    remember = {"schedule": schedule, "cron_database": who.database}
+    username = None if who.superuser or before.created_by else who.role
+    platform.execute(REMEMBER, {**remember, "username": username})
+    job = find_job(platform)
+    platform.execute(REMEMBER, {**remember, "username": job.username})
+    if not job.may_tick:
+        platform.execute(f'grant execute on function class_activation.tick() to "{job.username}"')
+    if is_scheduled(there, job):
+        return []
+    if before.elsewhere:
+        there.execute(before.clear)
+    there.execute(job.clear)
+    there.execute(job.put)
+    (next_tick,) = fetch(platform, "select class_activation.next_tick()")
+    return [f"job {job.jobname} scheduled in database {who.database}: {next_tick}"]
 
 
-def require_execute(platform: psycopg.Connection, role: str, database: str) -> None:
-    """Refuse a ROLE of pg_cron's database that may not run the job; roles are the same in all databases."""
-    missing = [
-        function
-        for function in JOB_FUNCTIONS
-        if not platform.execute(
-            "select has_function_privilege(%s, %s::regproc::oid, 'execute')", [role, function]
-        ).fetchone()[0]
-    ]
-    if missing:
-        raise CommandError(
-            f"role {role} may not run the job: let the owner of the platform's tables run "
-            f"in database {database} grant execute on function {', '.join(missing)} to {role};"
-        )
+def find_job(platform: psycopg.Connection) -> Any:
+    """Return class_activation.job(), with the schedule of the options."""
+    return fetch(platform, JOB, schedule=read_options().schedule)
 
 
-def jobs(platform: psycopg.Connection) -> list[dict[str, str]]:
-    """Return the jobs as the settings say."""
-    with platform.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute("select * from class_activation.jobs()").fetchall()
+def is_scheduled(there: psycopg.Connection, job: Any) -> bool:
+    """Tell whether pg_cron has the job as it should be."""
+    return fetch(there, SCHEDULED, **job._asdict()) is not None
+
+
+def fetch(connection: psycopg.Connection, sql: str, **parameters: Any) -> Any:
+    """Return the first row of a query, with names."""
+    with connection.cursor(row_factory=namedtuple_row) as cursor:
+        return cursor.execute(sql, parameters).fetchone()

@@ -1,9 +1,9 @@
 """Runs SQL files, online and in --sql scripts, exactly as they are written."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from alembic import context
@@ -11,50 +11,81 @@ from alembic import context
 MIGRATIONS = Path(__file__).parent
 SQL = MIGRATIONS.parent / "sql"
 
-# as in connections.SESSION_SETTINGS: what this session found, and what it set
-APPLICATION_PATH = """do $do$
+# how long a deployment waits for another one
+LOCK_WAIT = "60 s"
+
+# the second is for what a DBA does not call
+SCHEMAS = ("class_activation", "class_activation_internal")
+
+# create or replace refuses another result type or other parameter names: the function is dropped then, and
+# deploy/own.sql grants again what was granted on it
+CREATE = """do $deploy$
+declare
+  v_definition constant text := $definition$
+{text}$definition$;
 begin
-  perform set_config('search_path', current_setting('class_activation.search_path'), false);
+  execute v_definition;
+exception when invalid_function_definition then
+  drop function {signature};
+  execute v_definition;
 end;
-$do$;"""
-OWN_PATH = "set search_path = pg_catalog, pg_temp;"
+$deploy$;"""
 
 
 def read(name: str, **values: str) -> str:
-    """Return migrations/NAME.sql, with {KEY} replaced by each of VALUES."""
+    """Return migrations/NAME.sql with its {placeholders} filled in, some of them by VALUES."""
     text = (MIGRATIONS / f"{name}.sql").read_text(encoding="utf-8")
-    for key, value in values.items():
-        text = text.replace(f"{{{key}}}", value)
+    for placeholder, value in {**placeholders(), **values}.items():
+        text = text.replace(f"{{{placeholder}}}", value)
     return text
 
 
+def placeholders() -> dict[str, str]:
+    """Return what SQL files may ask for: lists of names, and queries that are needed before their function."""
+    tables = re.findall(r"^comment on (?:table|sequence) ([\w.]+) is", tables_text(), re.MULTILINE)
+    return {
+        "functions": literals(functions()),
+        "lock_wait": LOCK_WAIT,
+        "objects": query("class_activation.objects()"),
+        "prerequisites": query("class_activation.prerequisites()"),
+        "revisions": literals(script.revision for script in context.script.walk_revisions()),
+        "schemas": literals(SCHEMAS),
+        "tables": literals(tables),
+    }
+
+
+def literals(names: Any) -> str:
+    """Return NAMES as the elements of an array in SQL."""
+    return ", ".join(f"'{name}'" for name in names)
+
+
+@cache
 def functions() -> dict[str, str]:
     """Return the text of each file of sql/ that defines a function, by the function's signature."""
     texts = (path.read_text(encoding="utf-8") for path in sorted(SQL.glob("*/*.sql")))
-    return {signature(text): text for text in texts}
+    comment = re.compile(r"^comment on function ([^)]+\)) is", re.MULTILINE)
+    return {" ".join(comment.search(text)[1].split()): text for text in texts}
 
 
-def signature(text: str) -> str:
-    """Return the function that a file defines, as regprocedure shows it."""
-    name, arguments = re.search(
-        r"^revoke execute on function ([\w.]+)\(([^)]*)\)", text, re.MULTILINE
-    ).groups()
-    types = {"time": "time without time zone", "timestamptz": "timestamp with time zone"}
-    return f"{name}({','.join(types.get(a.strip(), a.strip()) for a in arguments.split(',') if a.strip())})"
+def tables_text() -> str:
+    """Return the comments on tables."""
+    return (SQL / "tables.sql").read_text(encoding="utf-8")
 
 
-def signatures() -> str:
-    """Return the signatures of all functions as the elements of an array in SQL."""
-    return ", ".join(f"'{name}'" for name in functions())
+def query(signature: str) -> str:
+    """Return the query that is all of a function's body."""
+    return re.search(r"\n  return query\n(.*);\nend;\n\$function\$", functions()[signature], re.DOTALL)[1]
 
 
-def execute(text: str, connection: psycopg.Connection | None = None) -> None:
-    """Execute SQL in the current migration, or write it into the script; on CONNECTION, if given."""
+def execute(text: str) -> list[tuple]:
+    """Execute SQL in the current transaction and return its rows, or write it into the script."""
     if context.is_offline_mode():
         context.get_context().impl.static_output(text.rstrip() + "\n")
-    else:
-        # not through SQLAlchemy, in which a colon is a parameter and a percent sign a format
-        (connection or driver_connection()).execute(text)
+        return []
+    # not through SQLAlchemy, in which a colon is a parameter and a percent sign a format
+    cursor = context.get_bind().connection.cursor()
+    cursor.execute(text)
+    return cursor.fetchall() if cursor.description else []
 
 
 def driver_connection() -> psycopg.Connection:
@@ -63,28 +94,12 @@ def driver_connection() -> psycopg.Connection:
 
 
 def run(name: str, **values: str) -> None:
-    """Execute migrations/NAME.sql in the current migration."""
+    """Execute migrations/NAME.sql in the current transaction."""
     execute(read(name, **values))
 
 
-@contextmanager
-def application_path(connection: psycopg.Connection | None = None) -> Iterator[None]:
-    """Let the platform's event triggers meet the search path that they meet when its own migrations run.
-
-    Only for DDL that names its schemas: a query could meet what another role has planted.
-    """
-    execute(APPLICATION_PATH, connection)
-    yield
-    execute(OWN_PATH, connection)
-
-
-def gexec(name: str, connection: psycopg.Connection | None = None) -> None:
-    r"""Execute what the queries of migrations/NAME.sql return, as psql does; on CONNECTION, if given."""
-    with application_path(connection):
-        if context.is_offline_mode():
-            run(name)
-            return
-        connection = connection or driver_connection()
-        for query in filter(str.strip, read(name).split("\\gexec\n")):
-            for (statement,) in connection.execute(query).fetchall():
-                connection.execute(statement)
+def create_functions() -> None:
+    """Create or replace the functions of sql/, and comment on the tables."""
+    for signature, text in functions().items():
+        execute(CREATE.format(signature=signature, text=text))
+    execute(tables_text())

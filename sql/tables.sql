@@ -1,44 +1,42 @@
 -- What \d+ shows of the tables; the revisions that made them are in migrations/versions.
 
 comment on table class_activation.runs is
-  'One row for each call of activate_scheduled_classes or class_activation.revert, kept for 90 days.';
+  'One row for each call by hand and each tick that found something to do, and for each revert; kept for 90 days.';
+comment on sequence class_activation.runs_id_seq is 'For class_activation.runs.id.';
 comment on index class_activation.runs_started_at_idx is
   'For health and doctor, the last run; for housekeeping, those older than 90 days.';
-comment on column class_activation.runs.as_of is 'the instant that the call was made for (p_as_of)';
+comment on column class_activation.runs.as_of is 'the time that the call was made for (p_as_of)';
 comment on column class_activation.runs.not_before is
-  'local time of day from which a class that starts that day counted (p_not_before)';
+  'local time of day at which a class starts on its start date (p_not_before)';
 comment on column class_activation.runs.called_by is 'the session_user of the call';
 comment on column class_activation.runs.enrollments_backfilled is
-  'all that the run gave an enrolled_at, late ones of earlier activations included';
-comment on column class_activation.runs.classes_failed is 'could not be activated or backfilled: see problems';
+  'enrollments backfilled by this run, including late ones of earlier activations';
+comment on column class_activation.runs.classes_failed is
+  'could not be activated or backfilled, or have an invalid time zone or start date: see problems';
 comment on column class_activation.runs.classes_skipped is 'locked by another session: left to the next run';
+comment on column class_activation.runs.classes_left is 'not tried, because a timeout was near: left to the next run';
 comment on column class_activation.runs.reverts is
-  'the run that this one took back (class_activation.revert); null for a run of the job';
+  'the run that this one reverted (class_activation.revert); null for a run of the job';
 
 comment on table class_activation.activations is
   'The audit trail: one row for each class that a run made Active. Never pruned.';
 comment on index class_activation.activations_activated_at_idx is
   'For the job and health: what was activated in the last 24 hours.';
+comment on index class_activation.activations_class_id_idx is 'For late enrollments of a class.';
 comment on column class_activation.activations.class_id is
   'the row that carries the status: of program_classes, or of program_class_cohorts once the platform has it';
-comment on column class_activation.activations.due_at is 'when the class became due on its facility''s clock';
+comment on column class_activation.activations.due_at is 'when the class became due at its facility';
 comment on column class_activation.activations.activated_at is 'time of the transaction';
 comment on column class_activation.activations.enrollments_backfilled is
-  'enrollments that got their enrolled_at together with the class';
-comment on column class_activation.activations.reverted_by is 'the run of class_activation.revert that took it back';
+  'enrollments that got their enrolled_at with the activation, or as late enrollments from a later run';
+comment on column class_activation.activations.reverted_by is 'the run of class_activation.revert that reverted it';
 comment on column class_activation.activations.enrollment_ids is 'these enrollments';
-comment on column class_activation.activations.enrolled_at is
-  'as it stands in them after the write: by these three, revert knows what was written since';
-comment on column class_activation.activations.updated_at is 'as it stands in the class and in them after the write';
-comment on column class_activation.activations.update_user_id is 'as it stands in the class and in them after the write';
-
-comment on table class_activation.late_enrollments is
-  'One row for each class in which a later run than the one that activated it backfilled enrollments.';
-comment on index class_activation.late_enrollments_class_id_idx is 'For revert.';
-comment on column class_activation.late_enrollments.enrollment_ids is 'the enrollments that got enrolled_at';
-comment on column class_activation.late_enrollments.enrolled_at is 'as it stands in them after the write';
-comment on column class_activation.late_enrollments.updated_at is 'as it stands in them after the write';
-comment on column class_activation.late_enrollments.update_user_id is 'as it stands in them after the write';
+comment on column class_activation.activations.enrolled_at_values is
+  'the values stored in them after the write; by these, revert detects later changes';
+comment on column class_activation.activations.updated_at_values is
+  'the values stored in the class and these enrollments after the write';
+comment on column class_activation.activations.update_user_ids is
+  'the values stored in the class and these enrollments after the write';
 
 comment on table class_activation.problems is
   'One row for each class that could not be activated or backfilled, gone as soon as it is, or is no longer due.';
@@ -63,22 +61,17 @@ comment on column class_activation.settings.not_before is
 comment on column class_activation.settings.paused_until is
   'the job is paused until then; infinity: until class_activation.resume() is called; null: not paused';
 comment on column class_activation.settings.cron_database is
-  'the database from which pg_cron calls the job; null: this one; empty: another one, whose name is not known';
+  'the database in which pg_cron keeps the job; null: no job was created';
 comment on column class_activation.settings.job_database is 'the database for which the pg_cron job was created';
 comment on column class_activation.settings.job_username is 'the role as which the pg_cron job was created';
 
 comment on table class_activation.ticks is 'The heartbeat: when pg_cron called class_activation.tick().';
 comment on column class_activation.ticks.ticked_at is 'start of the transaction of the tick';
-comment on column class_activation.settings.active is
-  'whether the job is meant to run: false after unschedule() or -x schedule=off; null: not decided yet';
+comment on column class_activation.settings.scheduled_at is
+  'when the job was last scheduled or unscheduled; null: not decided yet';
 
 comment on table class_activation.installed_objects is
-  'What alembic has installed: doctor compares it with what is there.';
+  'The objects as the last deployment left them: doctor and the next deployment compare them with those that exist.';
 comment on column class_activation.installed_objects.definition is 'a hash, see class_activation.objects()';
-comment on column class_activation.installed_objects.acl is
-  'the rights of a function that a revision has dropped, for the deployment to grant them again';
 
 comment on table class_activation.alembic_version is 'The revision that is installed: a release of class activation.';
-
-comment on index public.class_activation_due_idx is
-  'Of class_activation: a run finds the Scheduled classes that may be due without reading all others.';

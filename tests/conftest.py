@@ -2,20 +2,19 @@
 
 import os
 import random
-import subprocess
 import uuid
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
-from harness import RELEASE_0_1_0, ROOT, Database, deploy, git, wait_until
+from harness import ROOT, Database, deploy, wait_until
 from hypothesis import settings
 
 # alembic.ini names the migrations from there
 os.chdir(ROOT)
 
+# the servers of tools/with-postgres that have pg_cron
+PARALLEL = {"local", "docker"}
 TEMPLATE = f"class_activation_template_{uuid.uuid4().hex[:8]}"
 
 # Each run of the tests makes up other histories, because what has not been thought of is what the model is
@@ -38,7 +37,10 @@ ON_BOTH_SHAPES = {
     "test_activation",
     "test_bad_classes",
     "test_documents",
-    "test_operation",
+    "test_health",
+    "test_holds",
+    "test_preview",
+    "test_revert",
     "test_rights",
     "test_rule",
     "test_sessions",
@@ -55,6 +57,26 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"--seed={config.option.seed}"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Start a server for each process of pytest-xdist but the first, so that none waits for pg_cron."""
+    if os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0" or os.environ.get("SERVER") not in PARALLEL:
+        return
+    process = subprocess.Popen(
+        ["tools/with-postgres", "sh", "-c", "env | grep -E '^(PG|PATH=)'; echo ready; exec cat"],
+        env={name: value for name, value in os.environ.items() if not name.startswith("PG")},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    for line in iter(process.stdout.readline, "ready\n"):
+        assert line, "the server did not start"
+        name, _, value = line.strip().partition("=")
+        if value:
+            os.environ[name] = value
+    config.add_cleanup(process.communicate)
+
+
 @pytest.fixture(autouse=True)
 def same_dice(request: pytest.FixtureRequest) -> None:
     """Let each test throw the dice of its own name and the seed."""
@@ -69,19 +91,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the slow tests, and spread those that wait for each other: so no process is idle."""
-    seen = Counter()
-
-    def position(item: pytest.Item) -> float:
-        if item.get_closest_marker("slow"):
-            return 0
-        alone = "pg_cron" in item.fixturenames
-        seen[alone] += 1
-        part = seen[alone] / total[alone]
-        return (1 + part) / 2 if alone else part
-
-    total = Counter("pg_cron" in item.fixturenames for item in items)
-    items.sort(key=position)
+    """Begin with the slow tests, so that no process is idle at the end."""
+    items.sort(key=lambda item: not item.get_closest_marker("slow"))
 
 
 @pytest.fixture
@@ -174,15 +185,3 @@ def cron(pg_cron: Database, role: str) -> Iterator[Database]:
 def no_surprises_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only PG* says where to connect."""
     monkeypatch.delenv("DATABASE_URL", raising=False)
-
-
-@pytest.fixture(scope="module")
-def release(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout of release 0.1.0, or of the commit that is the parameter."""
-    commit = getattr(request, "param", RELEASE_0_1_0)
-    archive = git("archive", commit, "alembic.ini", "migrations", "sql")
-    if not archive:
-        pytest.skip(f"commit {commit} is not in this clone: fetch the whole history")
-    directory = tmp_path_factory.mktemp("release")
-    subprocess.run(["tar", "--extract"], cwd=directory, input=archive, check=True)
-    return directory

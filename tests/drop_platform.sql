@@ -1,5 +1,5 @@
 -- Undoes platform.sql in either shape, and what a failed test may have left of class activation.
-drop schema if exists class_activation cascade;
+drop schema if exists class_activation, class_activation_internal cascade;
 drop function if exists
   public.activate_scheduled_classes(timestamptz, time, integer),
   public.not_of_class_activation(text);

@@ -21,10 +21,9 @@ from psycopg.rows import namedtuple_row
 ROOT = Path(__file__).parent.parent
 BATCH_USER = 99999
 # what pg_cron runs
-COMMAND = "select class_activation.activate_scheduled_classes(p_not_before => '05:00')"
+COMMAND = "select class_activation.tick()"
 # the options of a deployment without pg_cron
 OFF = ["schedule=off"]
-RELEASE_0_1_0 = "f137e0f"
 # those that the platform's screens offer
 US_ZONES = [
     "America/New_York",
@@ -213,6 +212,31 @@ class Database:
         arguments = ", ".join(f"{name} => %s" for name in given)
         return self.rows(f"select * from public.activate_scheduled_classes({arguments})", *given.values())
 
+    def preview(self, *arguments: Any) -> dict[int, Any]:
+        """Return the rows of preview by class."""
+        return {row.class_id: row for row in self.call("preview", *arguments)}
+
+    def health(self, *arguments: Any) -> Any:
+        """Return the row of health."""
+        (row,) = self.call("health", *arguments)
+        return row
+
+    def outcomes(self, *arguments: Any) -> dict[int, tuple[str, int]]:
+        """Revert a run and return the outcome and the number of enrollments by class."""
+        return {
+            row.class_id: (row.outcome, row.enrollments_reverted) for row in self.call("revert", *arguments)
+        }
+
+    def revert(self, *arguments: Any) -> dict[int, int]:
+        """Revert a run and return the number of enrollments of each class that was reverted."""
+        found = self.outcomes(*arguments).items()
+        return {class_id: number for class_id, (outcome, number) in found if outcome == "reverted"}
+
+    def call(self, function: str, *arguments: Any) -> list[Any]:
+        """Return the rows of a function of schema class_activation."""
+        marks = ", ".join(["%s"] * len(arguments))
+        return self.rows(f"select * from class_activation.{function}({marks})", *arguments)
+
     def last_run(self) -> Any:
         """Return the newest row of class_activation.runs."""
         return self.row("select * from class_activation.runs order by id desc limit 1")
@@ -343,8 +367,3 @@ def client(database: Database, *command: str, script: str = "") -> str:
     )
     assert process.returncode == 0, process.stderr
     return process.stdout
-
-
-def git(*arguments: str) -> bytes:
-    """Return what git says of this repository; nothing where it fails."""
-    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, check=False).stdout

@@ -138,9 +138,9 @@ def test_a_run_and_its_activations_are_remembered(db: Database) -> None:
         "enrollments_backfilled": 1,
         "reverted_by": None,
         "enrollment_ids": [enrollment],
-        "enrolled_at": [INSTANT],
-        "updated_at": [now],
-        "update_user_id": [BATCH_USER],
+        "enrolled_at_values": [INSTANT],
+        "updated_at_values": [now],
+        "update_user_ids": [BATCH_USER],
     }
 
 
@@ -198,6 +198,18 @@ def test_an_enrollment_that_slipped_in_is_backfilled_by_the_next_run(db: Databas
     assert db.last_run().enrollments_backfilled == 1
 
 
+def test_a_late_enrollment_from_before_an_outage_is_backfilled_after_it(db: Database) -> None:
+    class_id = db.class_()
+    db.run(AS_OF)
+    late = db.enrollment(class_id)
+    for change in ("activations set activated_at = activated_at", "runs set started_at = started_at"):
+        db.execute(f"update class_activation.{change} - interval '3 days'")
+
+    db.run(AS_OF)
+
+    assert db.enrolled_at(late) is not None
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -226,7 +238,6 @@ def test_no_other_active_class_is_ever_touched(db: Database, change: str) -> Non
         ("p_as_of => null", "null"),
         ("p_as_of => 'infinity'", "infinity"),
         ("p_as_of => '2999-01-01 00:00Z'", "2999-01-01 00:00:00"),
-        ("p_not_before => null", "null"),
         ("p_max_classes => 0", "0"),
         ("p_max_classes => -5", "-5"),
     ],
@@ -254,7 +265,7 @@ def test_without_the_batch_user_nothing_happens_and_the_hint_brings_it_back(
         db.run(AS_OF)
 
     assert db.status(class_id) == "Scheduled"
-    db.execute(error.value.diag.message_hint.removeprefix("Create it: "))
+    db.execute(error.value.diag.message_hint.partition(": ")[2])
     db.run(AS_OF)
     author = db.value("select update_user_id from {classes} where id = %s", class_id)
     assert author == db.value(
@@ -334,3 +345,47 @@ def test_a_run_reads_what_is_due_and_not_what_is_stored(db: Database, statistics
 
     assert read.by_table == 0
     assert 0 < read.by_index < (100 if db.cohorts else 50)
+
+
+def test_without_its_row_of_settings_every_call_says_so(db: Database) -> None:
+    class_id = db.class_()
+    db.execute("truncate class_activation.settings")
+
+    for call in ("activate_scheduled_classes()", "preview()", "health()"):
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="settings has no row") as error:
+            db.execute(f"select class_activation.{call}")
+    db.execute(error.value.diag.message_hint.partition(": ")[2])
+    assert [row.class_id for row in db.run()] == [class_id]
+
+
+def test_a_large_backlog_reports_its_progress(db: Database) -> None:
+    db.due_classes(5500)
+    said: list[str] = []
+    db.connection.add_notice_handler(lambda diagnostic: said.append(diagnostic.message_primary))
+
+    db.run(AS_OF)
+    assert said == [f"{min(done, 5500)} of 5500 classes activated" for done in range(1000, 7000, 1000)]
+
+
+def test_a_past_p_as_of_never_backfills_before_the_activation(
+    db: Database,
+) -> None:
+    classes = [db.class_() for _ in range(2)]
+    for class_id in classes:
+        db.run(AS_OF, max_classes=1)
+        assert db.status(class_id) == "Active"
+    late = {class_id: db.enrollment(class_id) for class_id in classes}
+
+    db.run("2020-01-01 00:00Z")
+
+    activated = {
+        row.class_id: row.activated_at
+        for row in db.rows("select class_id, activated_at from class_activation.activations")
+    }
+    assert len(set(activated.values())) == 2
+    # each by its own class
+    assert {class_id: db.enrolled_at(late[class_id]) for class_id in classes} == activated
+    assert all(
+        row.enrolled_at_values == [activated[row.class_id]]
+        for row in db.rows("select * from class_activation.activations")
+    )

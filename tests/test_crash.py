@@ -1,24 +1,20 @@
-"""What a crash leaves, of the server or of a deployer, and what the next run or command makes of it."""
+"""What a crash of the server leaves, and what the next run makes of it."""
 
 import random
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from subprocess import Popen
 from typing import Any
 
 import psycopg
 import pytest
 from container import Container, container, needs_docker
-from harness import OFF, Database, deploy, start_alembic, wait_until
+from harness import OFF, Database, deploy, wait_until
 
 CRASHES = 50
-DEPLOYMENTS = 10
 CLASSES = 1200
-# about what an upgrade from its first connection on, and "docker exec" before it does anything, take
-UPGRADE_SECONDS = 0.7
+# about what "docker exec" takes before it does anything
 EXEC_SECONDS = 0.1
-OTHER_SESSIONS = "from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
 
 
 def kill_the_backend(server: Container, pid: int, seconds: float) -> None:
@@ -119,46 +115,3 @@ def test_a_crash_leaves_no_half_activated_class_and_the_next_run_finishes(
             assert db.value("select count(*) from public.program_classes where status = 'Scheduled'") == 0
     # a crash before the run or after it proves nothing
     assert interrupted > CRASHES / 10
-
-
-def kill_the_deployer(_db: Database, deployer: Popen) -> None:
-    deployer.kill()
-
-
-def terminate_its_sessions(db: Database, _deployer: Popen) -> None:
-    db.execute(f"select pg_terminate_backend(pid) {OTHER_SESSIONS}")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("end", [kill_the_deployer, terminate_its_sessions])
-def test_a_deployment_that_is_ended_at_any_point_only_needs_repeating(
-    platform: Database, db: Database, end: Callable[[Database, Popen], None]
-) -> None:
-    for _ in range(DEPLOYMENTS):
-        deployer = start_alembic("upgrade", "head", database=platform.name, x=OFF)
-        wait_until(lambda: platform.value(f"select count(*) {OTHER_SESSIONS}") > 0)
-        # nothing to await: any moment will do
-        time.sleep(random.uniform(0, UPGRADE_SECONDS))
-        end(platform, deployer)
-        deployer.communicate()
-
-        deploy("upgrade", "head", database=platform.name, x=OFF)
-        assert platform.catalog() == db.catalog()
-        deploy("downgrade", "base", database=platform.name, x=OFF)
-
-
-@pytest.mark.parametrize("end", [kill_the_deployer, terminate_its_sessions])
-def test_the_invalid_index_of_a_deployment_that_was_ended_is_built_anew(
-    platform: Database, db: Database, end: Callable[[Database, Popen], None]
-) -> None:
-    editor = platform.connect(autocommit=False)
-    editor.execute("update public.program_classes set capacity = 1")
-    deployer = start_alembic("upgrade", "head", database=platform.name, x=OFF)
-    wait_until(lambda: platform.value("select count(*) from pg_index where not indisvalid"))
-
-    end(platform, deployer)
-    deployer.communicate()
-    editor.close()
-
-    deploy("upgrade", "head", database=platform.name, x=OFF)
-    assert platform.catalog() == db.catalog()

@@ -1,10 +1,10 @@
-"""The scripts that make dist writes: installed, upgraded and removed by psql alone."""
+"""The scripts that make dist writes: installed, repaired and removed by psql alone."""
 
 import subprocess
-from pathlib import Path
 
 import pytest
-from harness import COMMAND, OFF, ROOT, Database, deploy, psql
+from harness import ROOT, Database, psql
+from test_migrations import DRIFT, heal
 
 VERSIONS = "select xmin::text, oid from pg_proc union all select xmin::text, oid from pg_class"
 
@@ -16,81 +16,47 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     subprocess.run(["make", "dist", f"DIST={directory}"], cwd=ROOT, check=True, capture_output=True)
     install, uninstall = sorted(directory.glob("*"), key=lambda path: len(path.name))
     assert (install.name, uninstall.name) == (
-        "class-activation-0.2.0.sql",
-        "class-activation-0.2.0-uninstall.sql",
+        "class-activation-1.0.0.sql",
+        "class-activation-1.0.0-uninstall.sql",
     )
     return install.read_text(), uninstall.read_text()
 
 
+@pytest.mark.parametrize("before", ["", "\\set AUTOCOMMIT off\n"], ids=["autocommit", "no autocommit"])
 def test_it_installs_and_removes_and_a_second_time_changes_nothing(
-    platform: Database, db: Database, scripts: tuple[str, str]
+    platform: Database, db: Database, scripts: tuple[str, str], before: str
 ) -> None:
     bare = platform.catalog()
-    install, uninstall = scripts
+    install, uninstall = (before + script for script in scripts)
 
-    assert "is at revision 0.2.0\n" in psql(platform, install)
+    assert "installed class activation 1.0.0" in psql(platform, install)
     assert platform.catalog() == db.catalog()
     platform.class_()
     assert len(platform.run()) == 1
-    before = platform.rows(VERSIONS)
-    assert "is at revision 0.2.0, and nothing was changed" in psql(platform, install)
-    assert platform.rows(VERSIONS) == before
+    versions = platform.rows(VERSIONS)
+    assert psql(platform, install) == "class activation: nothing to do\n"
+    assert platform.rows(VERSIONS) == versions
 
-    assert "is at revision base\n" in psql(platform, uninstall)
+    assert psql(platform, uninstall) == "class activation: removed class activation\n"
     assert platform.catalog() == bare
-    assert "is at revision base, and nothing was changed" in psql(platform, uninstall)
+    assert psql(platform, uninstall) == "class activation: nothing to do\n"
     assert platform.catalog() == bare
 
 
-def test_it_goes_on_where_a_first_attempt_has_stopped(
-    platform: Database, db: Database, scripts: tuple[str, str]
+@pytest.mark.parametrize("drift", DRIFT)
+def test_it_repairs_what_was_changed_by_hand(
+    db: Database, role: str, scripts: tuple[str, str], drift: str
 ) -> None:
-    deploy("upgrade", "0002", database=platform.name, x=OFF)
-    psql(platform, scripts[0])
-    assert platform.catalog() == db.catalog()
-
-    deploy("downgrade", "0003", database=platform.name, x=OFF)
-    psql(platform, scripts[1])
-    assert not [key for key in platform.catalog() if "class_activation" in key[1]]
+    heal(db, role, drift, lambda: psql(db, scripts[0]))
 
 
-def test_it_upgrades_what_the_script_of_0_1_0_has_installed(
-    platform: Database, db: Database, release: Path, scripts: tuple[str, str]
+@pytest.mark.parametrize("revision", ["9.9.9", "0001", "0.2.0"])
+def test_another_revision_is_refused_and_nothing_is_changed(
+    db: Database, scripts: tuple[str, str], revision: str
 ) -> None:
-    psql(platform, deploy("upgrade", "head", "--sql", database="nowhere", x=OFF, project=release))
-    platform.class_()
-    platform.execute("select public.activate_scheduled_classes()")
-    activations = "select run_id, class_id, activated_at from class_activation.activations"
-    before = platform.rows(activations)
-
-    psql(platform, scripts[0])
-
-    assert platform.catalog() == db.catalog()
-    assert platform.rows(activations) == before != []
-    assert "nothing was changed" in psql(platform, scripts[0])
-
-
-def test_a_job_of_0_1_0_goes_on_until_it_is_scheduled_anew(
-    cron: Database, release: Path, scripts: tuple[str, str]
-) -> None:
-    deploy("upgrade", "head", database=cron.name, x=["schedule=5 * * * *"], project=release)
-    job = "select schedule, command, active from cron.job where jobname = 'activate_scheduled_classes'"
-    before = cron.row(job)
-
-    psql(cron, scripts[0])
-    assert cron.row(job) == before
-    cron.execute(before.command)
-    assert cron.value("select active from class_activation.settings")
-
-    cron.execute("select class_activation.schedule()")
-    assert cron.row(job) == ("5 * * * *", COMMAND, True)
-    psql(cron, scripts[1])
-    assert cron.rows("select * from cron.job") == []
-
-
-def test_a_newer_release_is_left_alone(db: Database, scripts: tuple[str, str]) -> None:
-    db.execute("update class_activation.alembic_version set version_num = '9.9.9'")
+    db.execute("update class_activation.alembic_version set version_num = %s", revision)
     before = db.catalog()
     for script in scripts:
-        assert "is at revision 9.9.9, and nothing was changed" in psql(db, script)
+        with pytest.raises(AssertionError, match=f"class activation {revision} is installed"):
+            psql(db, script)
     assert db.catalog() == before

@@ -74,7 +74,7 @@ def patient(cron: Database) -> Database:
 
 def test_where_all_is_well_nothing_is_to_be_fixed(patient: Database) -> None:
     rows = patient.rows("select * from class_activation.doctor()")
-    assert rows[0][:3] == ("version", "ok", "0.2.0")
+    assert rows[0][:3] == ("version", "ok", "1.0.0")
     assert len(rows) == 26
     assert all(row.detail and row.fix is None for row in rows)
 

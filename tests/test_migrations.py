@@ -1,15 +1,14 @@
 """Installing, removing, and everything that can get into the way of either."""
 
-import itertools
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
 import pytest
-from alembic.script import ScriptDirectory
 from harness import OFF, ROOT, Database, alembic, deploy, own_platform, psql, start_alembic, url
 from psycopg.conninfo import make_conninfo
 from psycopg.sql import SQL
@@ -46,19 +45,6 @@ def test_down_leaves_the_platform_exactly_as_it_was_and_up_again_gives_the_same(
 
     deploy("upgrade", "head", database=platform.name, x=OFF)
     assert platform.catalog() == installed
-
-
-def test_each_revision_undoes_precisely_what_it_did(platform: Database) -> None:
-    revisions = [revision.revision for revision in ScriptDirectory(ROOT / "migrations").walk_revisions()][
-        ::-1
-    ]
-    deploy("upgrade", revisions[0], database=platform.name, x=OFF)
-    for lower, upper in itertools.pairwise(revisions):
-        before = platform.catalog()
-        deploy("upgrade", upper, database=platform.name, x=OFF)
-        deploy("downgrade", lower, database=platform.name, x=OFF)
-        assert platform.catalog() == before, upper
-        deploy("upgrade", upper, database=platform.name, x=OFF)
 
 
 def test_a_script_leaves_the_same_catalog_as_an_online_install(
@@ -107,7 +93,6 @@ def test_every_object_is_documented(db: Database) -> None:
         "class_activation.installed_objects_pkey",
         "class_activation.late_enrollments_pkey",
         "class_activation.problems_pkey",
-        "class_activation.runs_id_seq",
         "class_activation.runs_pkey",
         "class_activation.settings_pkey",
     ]
@@ -148,7 +133,7 @@ def test_the_wrong_database_is_refused_with_all_that_is_missing_and_nothing_is_l
     for missing in (
         "table public.program_class_enrollments",
         "column public.facilities.timezone",
-        "column public.program_classes.start_dt of its type (it is timestamp without time zone)",
+        "column public.program_classes.start_dt as date (it is timestamp without time zone)",
         "label 'Scheduled' of type public.class_status",
         "Is this the database of the platform",
     ):
@@ -173,8 +158,8 @@ def test_a_lost_revision_is_not_taken_for_none_and_the_hint_gives_it_back(
     assert process.returncode != 0
     assert "DROP" not in process.stderr
     assert platform.catalog() == before
-    psql(platform, re.search("was lost: (.*)", process.stderr)[1])
-    assert deploy("current", database=platform.name).startswith("0.2.0")
+    psql(platform, re.search("restore the row: (.*)", process.stderr)[1])
+    assert deploy("current", database=platform.name).startswith("1.0.0")
     deploy("downgrade", "base", database=platform.name, x=OFF)
     assert platform.catalog() == bare
 
@@ -205,7 +190,7 @@ def test_an_upgrade_at_head_writes_nothing(platform: Database) -> None:
 
     process = alembic("upgrade", "head", database=platform.name)
 
-    assert (process.returncode, "Replaced" in process.stderr) == (0, False), process.stderr
+    assert (process.returncode, "INFO nothing to do" in process.stderr) == (0, True), process.stderr
     platform.wait_until_alone()
     assert sorted(map(str, platform.rows(rows))) == before
 
@@ -215,52 +200,48 @@ INDEX_OID = "'public.class_activation_due_idx'::regclass"
 # what was changed by hand, and what the upgrade says of it
 DRIFT = {
     "create or replace function class_activation.version() returns text language sql as $$ select '0' $$": (
-        "Replaced function class_activation.version"
+        "replaced function class_activation.version"
     ),
     "drop function class_activation.health; create function class_activation.health(p_not_before time"
     " default null, p_grace interval default '1 hour') returns int language sql as $$ select 1 $$;"
     "revoke execute on function class_activation.health from public;"
     "grant execute on function class_activation.health to {role}": (
-        "Replaced function class_activation.health"
+        "replaced function class_activation.health"
     ),
     "alter function class_activation.health(time, interval) security invoker": (
-        "Replaced function class_activation.health"
+        "replaced function class_activation.health"
     ),
     "alter function class_activation.preview(timestamptz, time) reset all": (
-        "Replaced function class_activation.preview"
+        "replaced function class_activation.preview"
     ),
-    "alter function class_activation.batch_user() volatile": "Replaced function class_activation.batch_user",
-    "alter function class_activation.doctor() owner to {role}": "Replaced function class_activation.doctor",
-    "comment on function class_activation.doctor() is null": "Replaced function class_activation.doctor",
+    "alter function class_activation.batch_user() volatile": "replaced function class_activation.batch_user",
+    "alter function class_activation.doctor() owner to {role}": "replaced function class_activation.doctor",
+    "comment on function class_activation.doctor() is null": "replaced function class_activation.doctor",
     "grant execute on function class_activation.doctor() to public": (
-        "Replaced function class_activation.doctor"
+        "replaced function class_activation.doctor"
     ),
-    "drop function class_activation.work_off": "Replaced function class_activation.work_off",
+    "drop function class_activation.work_off": "created function class_activation.work_off",
     "drop function public.activate_scheduled_classes(timestamptz, time, integer)": (
-        "Replaced function public.activate_scheduled_classes"
+        "created function public.activate_scheduled_classes"
     ),
-    "comment on table class_activation.runs is 'mine'": "Replaced table class_activation.runs",
-    "revoke usage on schema class_activation from public": "Replaced schema class_activation",
-    "drop index public.class_activation_due_idx": "Rebuilt index public.class_activation_due_idx",
+    "comment on table class_activation.runs is 'mine'": "replaced comments on class_activation.runs",
+    "revoke usage on schema class_activation from public": "replaced schema class_activation",
+    "drop index public.class_activation_due_idx": "created index public.class_activation_due_idx",
     f"update pg_index set indisvalid = false where indexrelid = {INDEX_OID}": (
-        "Rebuilt index public.class_activation_due_idx"
+        "replaced index public.class_activation_due_idx"
     ),
 }
 
 
-@pytest.mark.parametrize("drift", DRIFT)
-def test_what_was_changed_by_hand_is_found_by_doctor_and_healed_by_the_next_upgrade(
-    db: Database, role: str, drift: str
-) -> None:
+def heal(db: Database, role: str, drift: str, upgrade: Callable[[], str]) -> None:
+    """Change something by hand, and let the doctor find it and UPGRADE repair it."""
     db.execute(f"grant execute on function class_activation.health to {role}")
     before = db.catalog()
     db.execute(drift.format(role=role))
     assert db.rows("select from class_activation.doctor() where check_name <> 'pg_cron' and level = 'error'")
 
-    process = alembic("upgrade", "head", database=db.name)
+    assert DRIFT[drift] in upgrade()
 
-    assert process.returncode == 0, process.stderr
-    assert DRIFT[drift] in process.stderr
     assert db.catalog() == before
     assert (
         db.rows(
@@ -269,6 +250,13 @@ def test_what_was_changed_by_hand_is_found_by_doctor_and_healed_by_the_next_upgr
         == []
     )
     db.execute(f"drop owned by {role}")
+
+
+@pytest.mark.parametrize("drift", DRIFT)
+def test_what_was_changed_by_hand_is_found_by_doctor_and_repaired_by_the_next_upgrade(
+    db: Database, role: str, drift: str
+) -> None:
+    heal(db, role, drift, lambda: alembic("upgrade", "head", database=db.name).stderr)
 
 
 def test_a_function_that_left_the_tree_is_dropped_and_one_of_another_author_is_named(
@@ -289,67 +277,12 @@ def test_a_function_that_left_the_tree_is_dropped_and_one_of_another_author_is_n
 
     process = alembic("upgrade", "head", database=db.name)
 
-    assert "Dropped function class_activation.gone" in process.stderr
+    assert "dropped function class_activation.gone()" in process.stderr
     assert db.value("select class_activation.mine()") == 1
     row = db.row("select * from class_activation.doctor() where check_name = 'installation'")
     assert (row.level, row.detail) == ("warning", "not of class activation: function class_activation.mine()")
     db.execute("drop function class_activation.mine()")
     assert db.catalog() == before
-
-
-def test_looking_at_the_revision_changes_nothing(platform: Database) -> None:
-    before = platform.catalog()
-
-    deploy("current", database=platform.name)
-    deploy("history", database=platform.name)
-
-    assert platform.catalog() == before
-
-
-def test_two_deployers_at_once_both_end_well(platform: Database) -> None:
-    deployers = [start_alembic("upgrade", "head", database=platform.name, x=OFF) for _ in range(3)]
-
-    said = [deployer.communicate()[1] for deployer in deployers]
-
-    assert [deployer.returncode for deployer in deployers] == [0, 0, 0], said
-    assert platform.value("select count(*) from class_activation.alembic_version") == 1
-    assert sum("Running upgrade  -> 0001" in text for text in said) == 1
-
-
-@pytest.mark.parametrize(
-    "at_work",
-    [
-        "lock table public.program_classes in access exclusive mode",
-        # the build begins, waits for this transaction, gives up, and leaves an invalid index
-        "update public.program_classes set capacity = 1",
-    ],
-)
-def test_a_busy_table_makes_the_deployment_fail_cleanly_and_repeating_it_ends_well(
-    platform: Database, db: Database, at_work: str
-) -> None:
-    editor = platform.connect(autocommit=False)
-    editor.execute(at_work)
-
-    process = alembic("upgrade", "head", database=platform.name, x=OFF)
-
-    assert process.returncode != 0
-    assert "repeat the command" in process.stderr
-    assert "Traceback" not in process.stderr
-    editor.rollback()
-    deploy("upgrade", "head", database=platform.name, x=OFF)
-    assert platform.catalog() == db.catalog()
-
-
-def test_a_downgrade_removes_an_index_that_could_not_be_built(platform: Database) -> None:
-    bare = platform.catalog()
-    editor = platform.connect(autocommit=False)
-    editor.execute("update public.program_classes set capacity = 1")
-    assert alembic("upgrade", "head", database=platform.name, x=OFF).returncode != 0
-    editor.rollback()
-
-    deploy("downgrade", "base", database=platform.name, x=OFF)
-
-    assert platform.catalog() == bare
 
 
 def test_a_plain_owner_of_the_tables_can_install_and_remove_it(platform: Database, role: str) -> None:
@@ -383,7 +316,7 @@ def test_rights_that_are_missing_are_named(platform: Database, role: str) -> Non
     before = platform.catalog()
 
     process = alembic("upgrade", "head", database="nowhere", x=as_role)
-    assert f"right of role {role} to create a schema in database {platform.name}" in process.stderr
+    assert f"right of role {role} to create schemas in database {platform.name}" in process.stderr
     assert platform.catalog() == before
 
     platform.execute(f"grant create on database {platform.name} to {role}")
@@ -517,7 +450,7 @@ def test_a_group_that_owns_the_platform_needs_to_create_in_public_and_is_told_so
 
     assert process.returncode != 0
     assert (
-        f"right of role {group}, which owns public.program_classes, to create in schema public"
+        f"right of role {group}, which owns the platform's table of classes, to create in schema public"
         in process.stderr
     )
     assert platform.catalog() == before
@@ -526,21 +459,6 @@ def test_a_group_that_owns_the_platform_needs_to_create_in_public_and_is_told_so
     platform.execute(f"drop owned by {group} cascade")
     server.execute(f"drop owned by {group}")
     server.execute(f"drop role {group}")
-
-
-def test_a_partitioned_table_is_refused_before_anything_is_done(platform: Database) -> None:
-    platform.execute("alter table public.program_classes rename to one_partition")
-    platform.execute(
-        "create table public.program_classes (like public.one_partition) partition by range (id);"
-        "alter table public.program_classes attach partition public.one_partition default"
-    )
-    before = platform.catalog()
-
-    process = alembic("upgrade", "head", database=platform.name, x=OFF)
-
-    assert process.returncode != 0
-    assert "public.program_classes as an ordinary table" in process.stderr
-    assert platform.catalog() == before
 
 
 @pytest.mark.parametrize(
@@ -563,11 +481,11 @@ def test_a_password_that_libpq_misreads_is_not_printed(
     )
 
     assert process.returncode != 0
-    assert "not one that libpq takes" in process.stderr
+    assert "invalid connection string" in process.stderr
     assert "geheim" not in process.stdout + process.stderr
 
 
-@pytest.mark.parametrize("name", ["per%cent", "col:on", "a blank", "%(here)s"])
+@pytest.mark.parametrize("name", ["col:on", "a blank"])
 def test_a_checkout_may_be_anywhere(platform: Database, tmp_path: Path, name: str) -> None:
     project = tmp_path / name
     for part in ("migrations", "sql"):
@@ -577,25 +495,6 @@ def test_a_checkout_may_be_anywhere(platform: Database, tmp_path: Path, name: st
     deploy("upgrade", "head", database=platform.name, x=OFF, project=project)
 
     assert platform.value("select class_activation.version()")
-
-
-@pytest.mark.parametrize("revision", ["head", "0001"])
-@pytest.mark.parametrize("command", [("upgrade", "head"), ("downgrade", "base")])
-def test_a_revision_that_was_stamped_on_a_bare_platform_is_refused_and_the_hint_recovers(
-    platform: Database, revision: str, command: tuple[str, str]
-) -> None:
-    bare = platform.catalog()
-    deploy("stamp", revision, database=platform.name)
-
-    process = alembic(*command, database=platform.name, x=OFF)
-
-    assert process.returncode != 0
-    assert "alembic stamp" in process.stderr
-    platform.execute(process.stderr.split("HINT: ")[1].split(" -- ")[0])
-    deploy("upgrade", "head", database=platform.name, x=OFF)
-    deploy("downgrade", "base", database=platform.name)
-    platform.wait_until_alone()
-    assert platform.catalog() == bare
 
 
 def test_an_identity_that_is_behind_its_rows_is_healed_by_the_next_upgrade(db: Database) -> None:
@@ -608,46 +507,6 @@ def test_an_identity_that_is_behind_its_rows_is_healed_by_the_next_upgrade(db: D
 
     db.run()
     assert db.last_run().id > 1
-
-
-def test_a_long_build_of_the_index_says_how_far_it_is(
-    platform: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("migrations.index.PROGRESS_SECONDS", 0.2)
-    platform.class_()
-    with platform.connect(autocommit=False) as editor:
-        editor.execute("update public.program_classes set capacity = 1")
-        process = alembic("upgrade", "head", database=platform.name, x=OFF)
-
-    assert process.returncode != 0
-    assert "INFO Index: waiting for writers before build" in process.stderr
-    assert "waiting for 1 sessions" in process.stderr
-
-
-def test_tables_that_got_another_owner_are_followed_as_the_hint_says(
-    server: Database, platform: Database, role: str
-) -> None:
-    other = f"{role}_other"
-    server.execute(f"create role {other} login password 'secret'")
-    as_other = [f"url={url(platform.name, user=other, password='secret')}", *OFF]
-    own_platform(platform, role)
-    deploy("upgrade", "head", database=platform.name, x=OFF)
-    own_platform(platform, other)
-    for command in (("upgrade", "head"), ("downgrade", "base")):
-        process = alembic(*command, database=platform.name, x=OFF)
-        assert f"belongs to role {role}" in process.stderr
-
-    platform.execute(process.stderr.split("superuser (")[1].split(")")[0])
-    for command in (("current",), ("upgrade", "head"), ("downgrade", "base")):
-        process = alembic(*command, database=platform.name, x=as_other)
-        assert "Deploy as the owner of the platform's tables, or as a superuser" in process.stderr
-    deploy("upgrade", "head", database=platform.name, x=OFF)
-
-    assert set(installed_objects(platform).values()) == {other}
-    deploy("downgrade", "base", database=platform.name, x=as_other)
-    server.execute(f"reassign owned by {other} to {role}")
-    platform.execute(f"drop owned by {other} cascade")
-    server.execute(f"drop role {other}")
 
 
 @pytest.mark.parametrize(

@@ -236,8 +236,7 @@ class Platform(RuleBasedStateMachine):
             """
             truncate public.facilities, public.program_classes, public.program_class_enrollments,
               public.program_classes_history, class_activation.runs, class_activation.activations,
-              class_activation.problems, class_activation.holds, class_activation.late_enrollments,
-              public.change_log_entries
+              class_activation.problems, class_activation.holds, public.change_log_entries
             restart identity
             """
         )
@@ -319,9 +318,7 @@ class Platform(RuleBasedStateMachine):
             set session_replication_role = replica;  -- as if it was not written: no history
             update class_activation.activations
             set activated_at = activated_at - interval '{hours} hours',
-              updated_at = array(select u - interval '{hours} hours' from unnest(updated_at) u);
-            update class_activation.late_enrollments
-            set updated_at = array(select u - interval '{hours} hours' from unnest(updated_at) u);
+              updated_at_values = array(select u - interval '{hours} hours' from unnest(updated_at_values) u);
             update public.program_classes set updated_at = updated_at - interval '{hours} hours';
             update public.program_class_enrollments set updated_at = updated_at - interval '{hours} hours';
             set session_replication_role = origin;

@@ -92,7 +92,7 @@ def test_prometheus_sees_what_health_says(
             ),
             "interval: 1m": "interval: 1s",
         },
-        "alerts.yml": {"interval: 1m": "interval: 1s"},
+        "alerts.yml": {"interval: 1m": "interval: 1s", "for: 10m": "for: 1s"},
         "prometheus.yml": {"localhost:9237": f"localhost:{exporter_port}", "interval: 1m": "interval: 1s"},
     }.items():
         text = (tmp_path / name).read_text()
@@ -114,14 +114,19 @@ def test_prometheus_sees_what_health_says(
                 == {("ClassActivationOverdue", "pending"), ("ClassActivationUnknownTimezones", "firing")}
             )
         )
+        health = db.row("select * from class_activation.health()")
+        # the exporter goes on, with its last row
+        db.execute("alter table public.facilities rename timezone to tz")
+        wait_until(lambda: ("ClassActivationAbsent", "firing") in alerts(prometheus_port))
+        assert values(prometheus_port)["class_activation_status"] == 2
 
-    health = db.row("select * from class_activation.health()")
     assert seen.pop("class_activation_last_run_timestamp_seconds") == pytest.approx(
         health.last_run_at.timestamp()
     )
     assert 0 < seen.pop("class_activation_oldest_overdue_seconds") <= health.oldest_overdue_seconds
     assert str(seen.pop("class_activation_next_due_timestamp_seconds")) == "nan"
-    assert str(seen.pop("class_activation_job_active")) == "nan"
+    assert str(seen.pop("class_activation_job_active")) in ("nan", "0.0")
+    assert str(seen.pop("class_activation_paused_until_timestamp_seconds")) == "nan"
     assert seen == {
         "class_activation_status": 2,
         "class_activation_overdue_classes": 1,

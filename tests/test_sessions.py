@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Barrier
 
 import psycopg
 import pytest
@@ -287,3 +288,55 @@ def test_the_callers_own_settings_are_as_before(db: Database) -> None:
     db.run(AS_OF)
 
     assert db.value("show lock_timeout") == "7s"
+
+
+def test_four_serializable_callers_leave_nothing_half_done(db: Database) -> None:
+    facility = db.facility()
+    with ThreadPoolExecutor(4) as threads:
+        for _ in range(5):
+            classes = [db.class_(facility) for _ in range(20)]
+            enrollments = [db.enrollment(class_id) for class_id in classes for _ in range(2)]
+            gate = Barrier(4)
+
+            def call(gate: Barrier = gate) -> int | None:
+                session = db.connect()
+                session.execute("set default_transaction_isolation = serializable")
+                gate.wait()
+                try:
+                    return len(session.execute(RUN).fetchall())
+                except psycopg.errors.SerializationFailure:
+                    return None
+
+            found = [call.result() for call in [threads.submit(call) for _ in range(4)]]
+
+            # one that must give up had locked some, which the others have skipped
+            assert sum(filter(None, found)) > 0, found
+            db.run(AS_OF)
+            assert {db.status(class_id) for class_id in classes} == {"Active"}
+            assert None not in [db.enrolled_at(enrollment) for enrollment in enrollments]
+            assert db.rows("select * from class_activation.problems") == []
+    assert (
+        db.value(
+            "select max(n) from (select count(*) n from class_activation.activations group by class_id) s"
+        )
+        == 1
+    )
+
+
+def test_a_serializable_caller_leaves_changed_classes_to_the_next_run(db: Database) -> None:
+    """What was changed after the caller's snapshot is left to the next run."""
+    facility = db.facility()
+    edited, other = db.class_(facility), db.class_(facility)
+    late = db.enrollment(edited)
+    session = db.connect(autocommit=False)
+    session.execute("set transaction isolation level serializable")
+    session.execute(f"select count(*) from {db.classes}")
+    db.execute("update public.program_class_enrollments set change_reason = 'x', updated_at = now()")
+    db.enrollment(other)
+
+    assert [row.class_id for row in session.execute(RUN)] == [other]
+    session.commit()
+
+    assert (db.status(edited), db.enrolled_at(late)) == ("Scheduled", None)
+    assert [row.class_id for row in db.run(AS_OF)] == [edited]
+    assert db.value("select count(*) from public.program_class_enrollments where enrolled_at is null") == 0

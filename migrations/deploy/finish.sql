@@ -1,11 +1,11 @@
 -- After the functions of sql/ were created or replaced: what belongs to them beside their definition.
 do $do$
 declare
-  v_owner constant regrole := class_activation.platform_owner();
+  v_owner constant regrole := (select c.relowner from pg_class c where c.oid = coalesce(to_regclass('public.program_class_cohorts'), to_regclass('public.program_classes')));
   v_functions constant text[] := array[{functions}];
   v_tables constant text[] := array[
     'class_activation.activations', 'class_activation.alembic_version', 'class_activation.holds',
-    'class_activation.installed_objects', 'class_activation.late_enrollments', 'class_activation.problems',
+    'class_activation.installed_objects', 'class_activation.problems',
     'class_activation.runs', 'class_activation.settings', 'class_activation.ticks'
   ];
   v_statement text;

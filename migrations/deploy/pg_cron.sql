@@ -3,16 +3,14 @@
 do $do$
 begin
   if not exists (select from pg_extension e where e.extname = 'pg_cron') then
-    perform set_config('search_path', current_setting('class_activation.search_path'), true);
     -- where 1.6 insists on being, so that a dump of 1.4 can be restored there
     create extension pg_cron with schema pg_catalog;
-    set local search_path = pg_catalog, pg_temp;
   end if;
 exception when others then
   raise exception using
     errcode = sqlstate,
     message = format('extension pg_cron is not in database %I and could not be created: %s', current_database(), sqlerrm),
-    hint = 'Nothing was installed. Let a superuser run in this database: create extension pg_cron;'
+    hint = 'Nothing was changed. Let a superuser run in this database: create extension pg_cron;'
       || format(' grant usage on schema cron to %I; (shared_preload_libraries must name pg_cron and', current_user)
       || format(' cron.database_name must be %L). If pg_cron lives in another database, repeat with', current_database())
       || ' -x cron_url=postgresql://..., or install without it: -x schedule=off.';
@@ -27,7 +25,7 @@ begin
     raise exception using
       errcode = '0A000',
       message = format('pg_cron in database %I is %s, and 1.4 is needed', current_database(), v_version),
-      hint = 'Nothing was installed. Install a newer pg_cron and let a superuser run: alter extension pg_cron update;'
+      hint = 'Nothing was changed. Install a newer pg_cron and let a superuser run: alter extension pg_cron update;'
         || ' or install without it: -x schedule=off.';
   end if;
 end;

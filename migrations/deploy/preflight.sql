@@ -1,20 +1,34 @@
--- Before anything is created: everything that is missing, in one error. pg_temp.prerequisites is the function of
--- sql/platform, made for this session.
+-- Before anything is created: everything that is missing, in one error. And what is there, so that the deployment
+-- can say what it has changed, and closes only what it has created itself.
 do $do$
 declare
-  v_classes constant regclass := coalesce(to_regclass('public.program_class_cohorts'), to_regclass('public.program_classes'));
-  v_owner constant oid := (select c.relowner from pg_class c where c.oid = v_classes);
-  v_installed constant boolean := to_regclass('class_activation.alembic_version') is not null;
+  v_owner constant oid := current_setting('class_activation.owner')::oid;
+  v_installed constant boolean := current_setting('class_activation.revision') <> '';
+  v_superuser constant boolean := has_table_privilege('pg_catalog.pg_authid', 'insert');
+  -- from 16 on a member may lack the right to become the role
+  v_member constant text := case when current_setting('server_version_num')::integer < 160000 then 'member' else 'set' end;
+  -- before the first installation there is no row type that a parameter may have
+  v_functions constant oid[] := array(
+    select to_regprocedure(f) from unnest(array[{functions}]) f where v_installed or starts_with(f, 'public.')
+  );
+  v_classes constant oid[] := array(
+    select c.oid
+    from pg_class c
+    where c.oid in (to_regclass('public.program_classes'), to_regclass('public.program_class_cohorts'))
+      and c.relkind in ('r', 'p')
+      and pg_has_role(c.relowner, v_owner, 'usage')
+  );
   v_known text[] := '{}';
   v_missing text;
+  v_leftovers text;
 begin
-  if to_regclass('class_activation.installed_objects') is not null then
+  if v_installed then
     execute 'select array(select concat(i.name, i.definition) from class_activation.installed_objects i)' into v_known;
   end if;
 
   with missing (position, description) as (
-    select 1, format('right of role %I to create a schema in database %I', current_user, current_database())
-    where not v_installed
+    select 1, format('right of role %I to create schemas in database %I', current_user, current_database())
+    where exists (select from unnest(array[{schemas}]) s where to_regnamespace(s) is null)
       and not has_database_privilege(current_database(), 'create')
 
     union all
@@ -23,14 +37,17 @@ begin
 
     union all
     -- which alter function ... owner to needs
-    select 2, format('right of role %s, which owns %s, to create in schema public', v_owner::regrole, v_classes)
-    where v_owner <> current_user::regrole
+    select 2, format('right of role %s, which owns the platform''s table of classes, to create in schema public', v_owner::regrole)
+    where v_owner <> 0
+      and pg_get_userbyid(v_owner) <> current_user
+      and not v_superuser
       and not has_schema_privilege(v_owner, 'public', 'create')
-      and not (select r.rolsuper from pg_roles r where r.rolname = current_user)
 
     union all
-    select 3, format('membership of role %I in role %s, which owns %s', current_user, v_owner::regrole, v_classes)
-    where not pg_has_role(v_owner, 'usage')
+    select 3, format('membership of role %I in role %s, which owns the platform''s table of classes', current_user, v_owner::regrole)
+      || case when pg_has_role(v_owner, 'member') then ', with inherit and set' else '' end
+    where v_owner <> 0
+      and not (pg_has_role(v_owner, 'usage') and pg_has_role(v_owner, v_member))
 
     union all
     select 4, format('the free name of function %s', p.oid::regprocedure)
@@ -41,39 +58,72 @@ begin
 
     union all
     -- a function that another role has made, and not one of class activation that was given to another role
-    select 4, format('the free name of function %s, which belongs to role %s', p.oid::regprocedure, p.proowner::regrole)
-    from pg_proc p
-    join pg_roles r on r.oid = p.proowner
+    select 4, format('the free name of %s, which belongs to role %s', o.name, o.owner::regrole)
+    from (
+{objects}
+    ) o (oid, kind, name, owner, acl, definition)
     where v_installed
-      and p.oid::regprocedure::text = any (array[{functions}])
-      and p.proowner not in (v_owner, (select n.nspowner from pg_namespace n where n.nspname = 'class_activation'))
-      and not r.rolsuper
-      and format('function %s', p.oid::regprocedure)
-        || md5(concat(pg_get_functiondef(p.oid), obj_description(p.oid, 'pg_proc'))) <> all (v_known)
+      and o.oid = any (v_functions)
+      and o.owner <> v_owner
+      and not has_table_privilege(o.owner, 'pg_catalog.pg_authid', 'insert')
+      and concat(o.name, o.definition) <> all (v_known)
 
     union all
-    select 5, 'the free name of schema class_activation'
+    select 5, format('the free name of schema %I', s)
+    from unnest(array[{schemas}]) s
     where not v_installed
-      and to_regnamespace('class_activation') is not null
+      and to_regnamespace(s) is not null
 
     union all
-    select 6, 'the free name of index public.class_activation_due_idx'
-    where not v_installed
-      and to_regclass('public.class_activation_due_idx') is not null
+    -- one that a DBA has built with concurrently is welcome
+    select 6, format('the free name of index public.class_activation_due_idx (it is %s)', coalesce(pg_get_indexdef(i.indexrelid), 'no index'))
+    from (select to_regclass('public.class_activation_due_idx')) c (oid)
+    left join pg_index i on i.indexrelid = c.oid
+    where c.oid is not null
+      and cardinality(v_classes) > 0
+      and (
+        i.indrelid is null
+        or i.indrelid <> all (v_classes)
+        or pg_get_indexdef(i.indexrelid) !~ '^CREATE INDEX [^ ]+ ON (ONLY )?[^ ]+ USING btree \(status, start_dt\)$'
+      )
 
     union all
-    select 7, p.description
-    from pg_temp.prerequisites() p (description)
+    -- the owner is a superuser, and so is the role of the job
+    select 7, 'cron.enable_superuser_jobs = on, since a superuser owns the platform''s table of classes'
+    where {schedules}
+      and v_superuser
+      and v_owner <> 0
+      and has_table_privilege(v_owner, 'pg_catalog.pg_authid', 'insert')
+      and current_setting('cron.enable_superuser_jobs', true) = 'off'
+
+    union all
+    select 8, p.description
+    from (
+{prerequisites}
+    ) p (description)
   )
   select string_agg(m.description, ', ' order by m.position, m.description) into v_missing from missing m;
 
   if v_missing is not null then
+    select string_agg(format('drop function %s;', p.oid), ' ') into v_leftovers
+    from unnest(v_functions) f
+    join (select q.oid::regprocedure as oid, q.oid as number, q.proowner from pg_proc q) p on p.number = f
+    where not v_installed
+      and pg_has_role(p.proowner, v_owner, 'usage');
     raise exception using
       errcode = '55000',
       message = format('class activation cannot be installed in database %I without: %s', current_database(), v_missing),
-      hint = 'Nothing was installed. Is this the database of the platform (-x url=postgresql://...)? This version knows'
-        || ' two shapes of the platform, with and without cohorts, from its migration 62 on. Let the owner of the tables'
-        || ' or a superuser grant the rights that are named, then repeat.';
+      hint = 'Nothing was changed. Is this the database of the platform (-x url=postgresql://...)? This version knows two'
+        || ' shapes of the platform, with and without cohorts, from its migration 62 on. Let the owner of the tables or a superuser'
+        || ' grant the rights that are named, then repeat.'
+        || coalesce(' If this is a copy of the platform without schema class_activation, drop what was copied: ' || v_leftovers, '');
   end if;
+
+  perform set_config('class_activation.before', coalesce(jsonb_object_agg(o.name, jsonb_build_object(
+      'oid', o.oid::bigint, 'kind', o.kind, 'owner', o.owner::bigint, 'acl', o.acl::text, 'definition', o.definition
+    )), '{}')::text, true)
+  from (
+{objects}
+  ) o (oid, kind, name, owner, acl, definition);
 end;
 $do$;

@@ -1,4 +1,4 @@
--- A part that cannot be asked says so in one row. Where a function is missing, the deployment is at fault.
+-- A part that the caller may not execute becomes one row. A missing function means an incomplete deployment.
 create or replace function class_activation.doctor()
 returns table (check_name text, level text, detail text, fix text)
 language plpgsql
@@ -13,8 +13,8 @@ begin
   foreach v_part in array array['doctor_installation', 'doctor_platform', 'doctor_pg_cron'] loop
     begin
       return query execute format(
-        'select f.check_name, case when f.trouble is null then ''ok'' else f.level end, coalesce(f.trouble, f.otherwise),'
-          || ' case when f.trouble is not null then f.fix end from class_activation.%I() f',
+        'select f.check_name, case when f.failure is null then ''ok'' else f.level end, coalesce(f.failure, f.success),'
+          || ' case when f.failure is not null then f.fix end from class_activation.%I() f',
         v_part
       );
     exception
@@ -24,6 +24,10 @@ begin
           format('grant execute on function class_activation.%I to %I; -- or ask as the owner', v_part, current_user);
       when undefined_function or undefined_table or undefined_column then
         return query select v_part, 'error', sqlerrm, 'alembic upgrade head';
+      when lock_not_available then
+        return query
+        select v_part, 'warning', 'a table is locked, perhaps by a migration or a deployment: ' || sqlerrm,
+          'ask again when it has ended';
     end;
   end loop;
 end;
@@ -33,8 +37,8 @@ revoke execute on function class_activation.doctor() from public;
 
 comment on function class_activation.doctor() is
 'Why does nothing happen? One row for each check, the version first: check_name, level (ok, warning, error), detail,
-and fix, the SQL to run or the thing to change (null when ok). It writes nothing. What the calling role may not see is
-reported as such, so ask as a superuser for the whole picture. What a role needs that only watches:
-grant execute on function class_activation.health, class_activation.preview, class_activation.version,
+and fix, the SQL to run or the thing to change (null when ok). It writes nothing and waits for no lock of a migration.
+What the calling role may not see is reported as such, so ask as a superuser for the whole picture. A monitoring role
+needs: grant execute on function class_activation.health, class_activation.preview, class_activation.version,
 class_activation.doctor, class_activation.doctor_installation, class_activation.doctor_platform,
 class_activation.doctor_pg_cron to NAME;';

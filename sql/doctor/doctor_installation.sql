@@ -1,13 +1,15 @@
 create or replace function class_activation.doctor_installation()
-returns table (check_name text, level text, trouble text, otherwise text, fix text)
+returns table (check_name text, level text, failure text, success text, fix text)
 language plpgsql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
 set quote_all_identifiers = off
+set lock_timeout = '50ms'
+set jit = off
 as $function$
 declare
-  v_owner constant regrole := class_activation.platform_owner();
+  v_owner constant regrole := (select n.nspowner from pg_namespace n where n.nspname = 'class_activation');
 begin
   return query
   with difference as (
@@ -36,18 +38,16 @@ begin
     select format('function %s', p.oid::regprocedure), p.proowner
     from pg_proc p
     join class_activation.installed_objects i on i.name = format('function %s', p.oid::regprocedure)
+    where p.pronamespace in ('class_activation'::regnamespace, 'public'::regnamespace)
     union all
     select format('table %s', c.oid::regclass), c.relowner
     from pg_class c
     join class_activation.installed_objects i on i.name = format('table %s', c.oid::regclass)
-    union all
-    select 'schema class_activation', n.nspowner
-    from pg_namespace n
-    where n.nspname = 'class_activation'
+    where c.relnamespace = 'class_activation'::regnamespace
   )
   select 'ownership', 'error',
-    format('not owned by %s, which owns the platform''s table: ', v_owner) || string_agg(o.name, ', ' order by o.name),
-    'everything is owned by the owner of the platform''s table',
+    format('not owned by %s, which owns schema class_activation: ', v_owner) || string_agg(o.name, ', ' order by o.name),
+    'everything is owned by the owner of the schema',
     string_agg(format('alter %s owner to %s;', o.name, v_owner), ' ' order by o.name)
   from installed o
   where o.owner <> v_owner;
@@ -59,6 +59,7 @@ begin
     join class_activation.installed_objects i on i.name = format('function %s', p.oid::regprocedure)
     cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
     where a.grantee <> p.proowner
+      and p.pronamespace in ('class_activation'::regnamespace, 'public'::regnamespace)
   )
   select 'grants', 'error',
     'every role may execute ' || string_agg(g.function::text, ', ' order by g.function::text) filter (where g.grantee = 0),
@@ -76,14 +77,6 @@ begin
     'grant usage on schema class_activation to public;';
 
   return query
-  select 'replication', 'ok', null::text,
-    coalesce('for all tables, also those of class activation, which its subscribers must have: publication ' || string_agg(p.pubname, ', '),
-      'no publication is for all tables'),
-    null::text
-  from pg_publication p
-  where p.puballtables;
-
-  return query
   select 'overloads', 'error',
     'may be called in place of the job: ' || string_agg(p.oid::regprocedure::text, ', ' order by p.oid),
     'no other function has the name of the job',
@@ -92,6 +85,26 @@ begin
   where p.pronamespace = 'public'::regnamespace
     and p.proname = 'activate_scheduled_classes'
     and p.oid is distinct from to_regprocedure('public.activate_scheduled_classes(timestamptz, time, integer)');
+
+  -- what the job does not read or write, because another role may have planted it
+  return query
+  select 'planted', 'warning',
+    'ignored, although named like a table of the platform: '
+      || string_agg(format('public.%I of role %s', c.relname, c.relowner::regrole), ', ' order by c.relname),
+    'nothing else is named like a table of the platform',
+    string_agg(format('alter table public.%I rename to %I;', c.relname, c.relname || '_not_of_the_platform'), ' ')
+      || ' -- once you know who made it and what for'
+  from pg_class c
+  where c.relnamespace = 'public'::regnamespace
+    and c.relname in (
+      'change_log_entries', 'facilities', 'program_class_cohorts', 'program_class_enrollments', 'program_classes',
+      'program_classes_history', 'users'
+    )
+    and (c.relkind not in ('r', 'p') or not pg_has_role(c.relowner, v_owner, 'usage'))
+    -- with cohorts, the tier of classes may belong to another role
+    and (c.relname <> 'program_classes' or c.relkind not in ('r', 'p') or exists (
+      select from pg_attribute a where a.attrelid = c.oid and a.attname = 'status' and not a.attisdropped
+    ));
 end;
 $function$;
 

@@ -1,181 +1,226 @@
+-- As the caller, who sees more of pg_cron and of the server than the owner may. What a role cannot see is not a finding:
+-- doctor_platform shows whether the job is called.
 create or replace function class_activation.doctor_pg_cron()
-returns table (check_name text, level text, trouble text, otherwise text, fix text)
+returns table (check_name text, level text, failure text, success text, fix text)
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 set row_security = on
+set lock_timeout = '50ms'
 as $function$
 declare
-  v_superuser constant boolean := (select r.rolsuper from pg_roles r where r.rolname = current_user);
+  v_alter constant boolean := current_setting('is_superuser')::boolean
+    and current_setting('allow_alter_system', true) is distinct from 'off';
+  v_knows boolean := has_table_privilege('class_activation.settings', 'select')
+    and has_table_privilege('class_activation.ticks', 'select')
+    and has_function_privilege('class_activation.job(text)', 'execute');
   v_settings class_activation.settings;
+  v_job record;
+  v_cron_database name;
+  v_late boolean;
+  v_running integer;
 begin
-  if not has_table_privilege('class_activation.settings', 'select') then
-    return query
-    select 'pg_cron', 'warning', format('not visible to role %I', current_user), null, 'ask as the owner or as a superuser';
-    return;
+  if v_knows then
+    select s.* into v_settings from class_activation.settings s;
+    v_knows := not (v_settings is null);
   end if;
-  select s.* into v_settings from class_activation.settings s;
-  if v_settings.cron_database is not null then
+  if v_knows then
+    v_job := class_activation.job();
+    v_cron_database := case when v_job.elsewhere or v_job.version is not null then v_job.cron_database end;
+    v_late := coalesce((select max(t.ticked_at) from class_activation.ticks t), v_settings.scheduled_at)
+      < now() - v_job.longest_gap - interval '1 minute';
     return query
-    select 'pg_cron', 'error', null,
-      case v_settings.cron_database
-        when '' then 'the job, if there is one, is in pg_cron''s database'
-        else format('the job is in another database, %I', v_settings.cron_database)
-      end || ', where cron.job and cron.job_run_details tell of it', null;
-    return;
+    select 'pg_cron', 'error',
+      case
+        when v_job.elsewhere then null
+        when v_job.version is null then format('extension pg_cron is not in database %I, so nothing calls the job', current_database())
+        when v_job.visible is null then format('role %I may not use schema cron', current_user)
+        when string_to_array(regexp_replace(v_job.version, '[^0-9.].*$', ''), '.')::integer[] < array[1, 4] then
+          format('pg_cron is %s, and 1.4 is needed', v_job.version)
+      end,
+      case
+        when v_job.elsewhere then
+          format('job %s of role %s is in database %s', v_job.jobname, v_job.created_by, v_job.cron_database)
+        else format('pg_cron %s is in this database', v_job.version)
+      end,
+      case
+        when v_job.version is null then 'create extension pg_cron; -- or, if it is in another database:'
+          || ' alembic -x cron_url=postgresql://... upgrade head'
+        when v_job.visible is null then format('grant usage on schema cron to %I; -- as a superuser', current_user)
+        else 'alter extension pg_cron update; -- after installing a newer pg_cron'
+      end;
+
+    if v_job.visible is false and not v_job.elsewhere then
+      return query
+      select 'job', 'error',
+        case
+          when v_job.role_is_gone then
+            format('role %s, as which the job was created, does not exist: pg_cron''s launcher crashes if it meets the job', v_job.created_by)
+          when v_late then format('the job of role %s is not visible to role %s', v_job.created_by, current_user)
+        end,
+        format('the job of role %s, which role %s cannot see, calls', v_job.created_by, current_user),
+        format('-- as %s:%sselect class_activation.schedule();',
+          case when v_job.role_is_gone then 'a superuser' else format('role %s or a superuser', v_job.created_by) end, e'\n')
+          || case when v_job.role_is_gone then
+            format(e'\n-- or, if that role was renamed: alter role %I rename to %I;', current_user, v_job.created_by)
+          else '' end;
+    elsif v_job.visible and not v_job.elsewhere then
+      return query
+      select 'job', 'error',
+        case
+          when count(j.jobid) = 0 then 'there is no job ' || v_job.jobname
+          when count(j.jobid) > 1 then format('%s is scheduled %s times: ', v_job.jobname, count(j.jobid))
+            || string_agg(format('job %s of role %s', j.jobid, j.username), ', ' order by j.jobid)
+          else string_agg(w.difference, '; ' order by w.difference)
+        end,
+        string_agg(format('job %s of role %s is as class_activation.settings say', j.jobid, j.username), ', '),
+        'select class_activation.schedule();'
+      from (values (v_job.jobname)) n (jobname)
+      left join cron.job j on j.jobname = n.jobname
+      left join lateral (
+        select string_agg(d.text, ', ') as difference
+        from (values
+          (not j.active, format('job %s is not active', j.jobid)),
+          (j.schedule <> v_settings.schedule, format('job %s has the schedule %s, not %s', j.jobid, j.schedule, v_settings.schedule)),
+          (j.command <> 'select class_activation.tick()', format('job %s runs %s', j.jobid, j.command)),
+          (j.database <> current_database(), format('job %s is for database %s', j.jobid, j.database)),
+          (j.username <> v_job.username, format('job %s belongs to role %s, not %s', j.jobid, j.username, v_job.username)),
+          (v_job.created_by is null, format('job %s is not in class_activation.settings', j.jobid))
+        ) d (differs, text)
+        where d.differs
+      ) w on true;
+
+      return query
+      select 'job_runs', 'error',
+        case
+          when d.status = 'failed' then format('run %s failed at %s: %s', d.runid, d.start_time, split_part(d.return_message, e'\n', 1))
+          when d.status in ('starting', 'connecting', 'sending') and d.start_time < now() - interval '15 minutes' then
+            format('run %s has been %s since %s', d.runid, d.status, d.start_time)
+        end,
+        'the last run in pg_cron''s log did not fail', 'fix the cause in detail; the next run shows whether it worked'
+      from (select max(t.ticked_at) as last_tick from class_activation.ticks t) t
+      left join lateral (
+        select r.*
+        from cron.job j
+        join cron.job_run_details r on r.jobid = j.jobid
+        where j.jobname = v_job.jobname
+        order by r.runid desc
+        limit 1
+      ) d on (d.start_time > t.last_tick) is not false;
+
+      return query
+      select 'job_roles_exist', 'error',
+        'pg_cron''s launcher crashes and no job runs, because the role does not exist: '
+          || string_agg(format('job %s of role %s', j.jobid, j.username), ', '),
+        'the role of every visible job exists',
+        string_agg(format('select cron.unschedule(%s);', j.jobid), ' ')
+      from cron.job j
+      where to_regrole(quote_ident(j.username)) is null;
+    end if;
+
+    if v_job.created_by is not null and has_table_privilege('pg_roles', 'select') then
+      return query
+      select 'job_role', 'error',
+        case when exists (select from pg_roles r where r.rolname = v_job.created_by and not r.rolcanlogin) then
+          format('role %s, as which the job runs, may not log in', v_job.created_by) end,
+        format('role %s may log in', v_job.created_by), format('alter role %I login; -- as a superuser', v_job.created_by);
+    end if;
   end if;
 
+  -- the launcher and the running jobs have a name that every role sees, but only if that is not closed either
   return query
-  select 'pg_cron', case when e.extversion is null then 'error' else 'warning' end,
+  select 'pg_cron_launcher', 'error',
     case
-      when e.extversion is null then format('extension pg_cron is not in database %I, so nothing calls the job', current_database())
-      when not class_activation.may_use_pg_cron() then format('schema cron is not visible to role %I', current_user)
-      when string_to_array(regexp_replace(e.extversion, '[^0-9.].*$', ''), '.')::integer[] < array[1, 4] then
-        format('pg_cron is %s, and 1.4 is needed', e.extversion)
+      when (v_late or pg_has_role('pg_read_all_stats', 'usage'))
+        and current_setting('in_hot_standby') = 'off'
+        and not exists (select from pg_stat_get_activity(null) a where a.application_name = 'pg_cron scheduler')
+      then 'pg_cron''s launcher does not run, so no job in the cluster does'
     end,
-    format('pg_cron %s is in this database', e.extversion),
+    'pg_cron''s launcher runs, or will after promotion',
+    '-- ' || case when v_cron_database <> current_database() then format('in database %s, ', v_cron_database) else '' end
+      || e'as a superuser:\n'
+      || 'select cron.unschedule(jobid) from cron.job where to_regrole(quote_ident(username)) is null;'
+      || ' -- the launcher crashes if the role of a job does not exist; otherwise see the server''s log, and restart the server';
+  if not pg_has_role('pg_read_all_settings', 'usage') then
+    return;
+  end if;
+
+  select count(*)::integer
+  into v_running
+  from pg_stat_get_activity(null) a
+  where a.application_name like 'pg_cron%'
+    and a.application_name <> 'pg_cron scheduler'
+    or a.backend_type like 'pg_cron%'
+    and a.backend_type <> 'pg_cron launcher';
+
+  return query
+  select c.check_name, c.level, c.failure, c.success,
     case
-      when e.extversion is null then 'create extension pg_cron; -- or, if it lives in another database:'
-        || ' alembic -x cron_url=postgresql://... upgrade head'
-      when not class_activation.may_use_pg_cron() then format('grant usage on schema cron to %I;', current_user)
-      else 'alter extension pg_cron update; -- after installing a newer pg_cron'
+      when c.name is null then c.fix
+      when v_alter then format('alter system set %s = %s; -- then %s', c.name, c.value, c.activate)
+      else format('-- whoever configures the server: set %s = %s, then %s', c.name, c.value, c.activate)
     end
-  from (values ('pg_cron')) x (extname)
-  left join pg_extension e using (extname);
-  if not class_activation.may_use_pg_cron() then
-    return;
-  end if;
-
-  return query
-  with planned as (
-    select w.* from class_activation.jobs() w
-  ), job as (
-    select j.*, w.command as planned_command, format('job %s of role %s', j.jobid, j.username) as who, r.rolcanlogin
-    from planned w
-    join cron.job j on j.jobname = w.jobname and j.database = w.database
-    left join pg_roles r on r.rolname = j.username
-  )
-  select c.check_name, 'error', c.trouble, c.otherwise, c.fix
-  from (
-    select 1, 'job',
-      string_agg(case
-        when n.jobs = 0 then format('there is no job %s for this database', w.jobname)
-          || case when v_settings.active then '' else ', because it is paused' end
-        when n.jobs > 1 then format('%s is scheduled %s times: %s', w.jobname, n.jobs, n.list)
-      end, '; '),
-      'there is one ' || string_agg(n.list, ' and one '), 'select class_activation.schedule();'
-    from planned w
-    cross join lateral (
-      select count(*) as jobs, string_agg(j.who, ', ' order by j.jobid) as list from job j where j.jobname = w.jobname
-    ) n
-
-    union all
-    select 2, 'job_active', string_agg(j.who || ' is not active', ', ') filter (where not j.active),
-      'the jobs are active', 'select class_activation.schedule();'
-    from job j
-
-    union all
-    select 3, 'job_command', string_agg(format('%s runs %s', j.who, j.command), ', ') filter (where j.command <> j.planned_command),
-      'the jobs run what class_activation.settings says', 'select class_activation.schedule();'
-    from job j
-
-    union all
-    select 4, 'job_role', string_agg(j.who || ' may not log in', ', ') filter (where not j.rolcanlogin),
-      'the roles of the jobs may log in',
-      string_agg(distinct format('alter role %I login;', j.username), ' ') filter (where not j.rolcanlogin)
-    from job j
-
-    union all
-    select 5, 'job_runs',
-      string_agg(case
-        when d.status = 'failed' then format('run %s failed: %s', d.runid, d.return_message)
-        else format('run %s has been %s since %s', d.runid, d.status, d.start_time)
-      end, '; ' order by d.runid) filter (where d.status = 'failed'
-        or d.status in ('starting', 'connecting', 'sending') and d.start_time < now() - interval '15 minutes'),
-      'the last runs in pg_cron''s log did not fail', 'mend what the detail names: the next run tells'
-    from job j
-    cross join lateral (
-      select r.* from cron.job_run_details r where r.jobid = j.jobid order by r.runid desc limit 1
-    ) d
-  ) c (position, check_name, trouble, otherwise, fix)
-  order by c.position;
-
-  -- the server itself, and the jobs of other roles
-  if not v_superuser then
-    return query
-    select 'pg_cron_server', 'warning', format('not visible to role %I', current_user), null, 'ask as a superuser';
-    return;
-  end if;
-
-  return query
-  select c.check_name, c.level, c.trouble, c.otherwise, c.fix
   from (
     select 1, 'pg_cron_preloaded', 'error',
       case when s.libraries !~ '(^|[, "])pg_cron($|[, "])' then
         'shared_preload_libraries does not name pg_cron, so no job in the cluster runs' end,
-      'shared_preload_libraries names pg_cron',
-      format('alter system set shared_preload_libraries = %s; -- then restart the server', (
+      'shared_preload_libraries names pg_cron', null, 'shared_preload_libraries', (
         select string_agg(quote_literal(l), ', ')
         from regexp_split_to_table(concat_ws(',', nullif(s.libraries, ''), 'pg_cron'), '[[:space:]]*,[[:space:]]*') l
-      ))
+      ), 'restart the server'
     from (values (current_setting('shared_preload_libraries'))) s (libraries)
 
     union all
-    select 2, 'pg_cron_launcher', 'error',
+    select 2, 'pg_cron_settings', 'error',
       case
-        when current_setting('in_hot_standby') = 'on' then null
-        when not exists (select from pg_stat_activity a where a.backend_type = 'pg_cron launcher') then
-          'pg_cron''s launcher does not run, so no job in the cluster does'
-      end,
-      'pg_cron''s launcher runs, or will after promotion',
-      'run the fix of job_roles_exist, if it has one: the launcher dies of such a job; if not, look for pg_cron in the'
-        || ' server''s log, and restart the server'
-
-    union all
-    select 3, 'pg_cron_settings', 'error',
-      case
-        when current_setting('cron.database_name', true) <> current_database() then
-          format('pg_cron runs the jobs of database %s, and not of this one', current_setting('cron.database_name'))
         when current_setting('cron.launch_active_jobs', true) = 'off' then
           'cron.launch_active_jobs is off, so no job in the cluster runs'
+        when current_setting('cron.database_name', true) <> v_cron_database then
+          format('pg_cron runs the jobs of database %s, not of %s', current_setting('cron.database_name'), v_cron_database)
       end,
-      'pg_cron runs the jobs of this database',
-      case
-        when current_setting('cron.launch_active_jobs', true) = 'off' then
-          'alter system set cron.launch_active_jobs = on; -- then: select pg_reload_conf();'
-        else format('alter system set cron.database_name = %L; -- then restart the server; or, if pg_cron is to stay there,'
-          || ' drop its extension here and ask again', current_database())
-      end
+      format('pg_cron runs the jobs of database %s', current_setting('cron.database_name', true)), null,
+      case current_setting('cron.launch_active_jobs', true) when 'off' then 'cron.launch_active_jobs' else 'cron.database_name' end,
+      case current_setting('cron.launch_active_jobs', true) when 'off' then 'on' else quote_literal(v_cron_database) end,
+      case current_setting('cron.launch_active_jobs', true) when 'off' then 'select pg_reload_conf();' else 'restart the server' end
 
     union all
-    select 4, 'pg_cron_workers', 'warning',
+    select 3, 'pg_cron_workers', 'warning',
       case
+        when v_late is not true then null
         when current_setting('cron.use_background_workers', true) is distinct from 'on' then
-          'pg_cron connects to localhost like a client, which fails where a password is asked for'
+          'pg_cron connects to localhost like a client, which fails if a password is required'
         when current_setting('max_worker_processes')::integer < 8 then
           format('max_worker_processes is %s, and each running job takes one', current_setting('max_worker_processes'))
       end,
-      'pg_cron runs jobs in background workers',
-      case
-        when current_setting('cron.use_background_workers', true) is distinct from 'on' then
-          'alter system set cron.use_background_workers = on; -- then restart the server'
-        else 'alter system set max_worker_processes = 16; -- then restart the server'
-      end
+      'pg_cron can start jobs', null,
+      case current_setting('cron.use_background_workers', true) when 'on' then 'max_worker_processes'
+        else 'cron.use_background_workers' end,
+      case current_setting('cron.use_background_workers', true) when 'on' then '16' else 'on' end, 'restart the server'
 
     union all
-    select 5, 'job_roles_exist', 'error',
-      'the role is gone, which stops every job of the cluster: '
-        || string_agg(format('job %s of role %s', j.jobid, j.username), ', '),
-      'the role of every job exists',
-      string_agg(format('select cron.unschedule(%s);', j.jobid), ' ')
-    from cron.job j
-    where not exists (select from pg_roles r where r.rolname = j.username)
-  ) c (position, check_name, level, trouble, otherwise, fix)
+    select 4, 'pg_cron_capacity', 'error',
+      case when v_late is not false and v_running >= current_setting('cron.max_running_jobs', true)::integer then
+        format('%s of cron.max_running_jobs = %s run, so the job has to wait', v_running, current_setting('cron.max_running_jobs')) end,
+      'cron.max_running_jobs leaves room for the job', null, 'cron.max_running_jobs', (2 * v_running)::text, 'restart the server'
+  ) c (position, check_name, level, failure, success, fix, name, value, activate)
   order by c.position;
+
+  if v_knows and has_table_privilege('pg_settings', 'select') then
+    return query
+    select 'pg_cron_timezone', 'warning',
+      case when s.setting not in ('GMT', 'UTC') and v_job.next_tick_at is null and v_settings.schedule !~ 'second' then
+        format('cron.timezone is %s, so the hours of the schedule %s are not GMT', s.setting, v_settings.schedule) end,
+      'cron.timezone does not change when the job is called',
+      case when v_job.elsewhere then (select format(e'-- in database %s:\n%s\n-- then here:\nupdate class_activation.settings set'
+          || ' schedule = ''*/15 * * * *'';', j.cron_database, j.put) from class_activation.job('*/15 * * * *') j)
+        else 'select class_activation.schedule(''*/15 * * * *'');' end
+    from (values ('cron.timezone')) n (name)
+    left join pg_settings s using (name);
+  end if;
 end;
 $function$;
 
 revoke execute on function class_activation.doctor_pg_cron() from public;
 
 comment on function class_activation.doctor_pg_cron() is
-'Part of doctor: pg_cron and the jobs in it, as far as the calling role sees them. It writes nothing.';
+'Part of doctor: the job in pg_cron and the server, as far as the calling role sees them. It writes nothing.';

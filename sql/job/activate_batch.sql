@@ -1,14 +1,14 @@
--- One batch, all together or not at all. The second look is a statement of its own: under the lock, a statement
--- that had begun before it would still see the rows as they were.
+-- One batch, all or nothing. The recheck is a separate statement: it needs a snapshot taken after the lock.
 create or replace function class_activation.activate_batch(
   p_run_id bigint,
   p_class_ids integer[],
   p_as_of timestamptz,
   p_not_before time,
-  p_author integer,
+  p_user_id integer,
+  p_lock_enrollments boolean,
   out activated integer,
   out backfilled bigint,
-  out skipped integer
+  out skipped integer[]
 )
 language plpgsql
 volatile
@@ -16,20 +16,27 @@ set search_path = pg_catalog, pg_temp
 set jit = off
 as $function$
 declare
-  v_locked constant integer[] := class_activation.lock_classes(p_class_ids, 'Scheduled');
+  v_locked integer[] := class_activation.lock_classes(p_class_ids, 'Scheduled');
   v_class_ids integer[];
   v_facility_ids integer[];
   v_due_at timestamptz[];
-  v_written class_activation.late_enrollments[];
+  v_activations class_activation.activations[];
   v_logged bigint;
 begin
+  if p_lock_enrollments then
+    v_locked := array(
+      select l.class_id
+      from unnest(v_locked) l (class_id)
+      where l.class_id <> all ((class_activation.lock_enrollments(v_locked)).locked_class_ids)
+    );
+  end if;
   select
     coalesce(array_agg(s.class_id) filter (where l.class_id is not null), '{}'),
     array_agg(s.facility_id) filter (where l.class_id is not null),
     array_agg(s.due_at) filter (where l.class_id is not null),
-    (count(*) filter (where l.class_id is null))::integer
+    coalesce(array_agg(s.class_id) filter (where l.class_id is null), '{}')
   into v_class_ids, v_facility_ids, v_due_at, skipped
-  from class_activation.plan(p_as_of, p_not_before, p_class_ids) s
+  from class_activation.evaluate_classes(p_as_of, p_not_before, p_class_ids) s
   left join unnest(v_locked) l (class_id) on l.class_id = s.class_id
   where s.due;
 
@@ -39,22 +46,30 @@ begin
     return;
   end if;
 
-  -- in the order in which the application writes; what the platform's triggers have dated then is not pending
-  perform class_activation.write_status(v_class_ids, 'Scheduled', 'Active', p_author);
-  v_written := array(select w from class_activation.write_enrolled_at(p_run_id, v_class_ids, p_as_of, p_author) w);
+  -- in the order of the application; enrollments that a trigger of the platform backfills here are not pending any more
+  perform class_activation.write_status(v_class_ids, 'Scheduled', 'Active', p_user_id);
 
-  with logged as (
-    insert into class_activation.activations (
-      run_id, class_id, facility_id, due_at, activated_at, enrollments_backfilled,
-      enrollment_ids, enrolled_at, updated_at, update_user_id
-    )
-    select p_run_id, d.class_id, d.facility_id, d.due_at, now(), coalesce(cardinality(w.enrollment_ids), 0),
-      coalesce(w.enrollment_ids, '{}'), coalesce(w.enrolled_at, '{}'),
-      case when c.updated_at = any (w.updated_at) then w.updated_at else w.updated_at || c.updated_at end,
-      case when c.update_user_id = any (w.update_user_id) then w.update_user_id else w.update_user_id || c.update_user_id end
+  v_activations := array(
+    select (
+      p_run_id, d.class_id, d.facility_id, d.due_at, now(), coalesce(cardinality(w.enrollment_ids), 0), null,
+      coalesce(w.enrollment_ids, '{}'), coalesce(w.enrolled_at_values, '{}'), w.updated_at_values, w.update_user_ids
+    )::class_activation.activations
     from unnest(v_class_ids, v_facility_ids, v_due_at) d (class_id, facility_id, due_at)
-    join class_activation.live_classes('Active', v_class_ids) c on c.class_id = d.class_id
-    left join unnest(v_written) w on w.class_id = d.class_id
+    left join class_activation.write_enrolled_at(v_class_ids, p_as_of, p_user_id) w on w.class_id = d.class_id
+  );
+
+  -- a separate statement, which sees what the triggers of the platform made of the classes
+  with logged as (
+    insert into class_activation.activations
+    select a.run_id, a.class_id, a.facility_id, a.due_at, a.activated_at, a.enrollments_backfilled, a.reverted_by,
+      a.enrollment_ids, a.enrolled_at_values,
+      case when c.updated_at = any (a.updated_at_values) then a.updated_at_values
+        else a.updated_at_values || c.updated_at end,
+      case when c.update_user_id = any (a.update_user_ids) then a.update_user_ids
+        else a.update_user_ids || c.update_user_id end
+    from unnest(v_activations) a
+    join class_activation.classes(v_class_ids) c on c.class_id = a.class_id
+    where c.live_status = 'Active'
     returning activations.enrollments_backfilled
   )
   select count(*), coalesce(sum(l.enrollments_backfilled), 0)::bigint into v_logged, backfilled from logged l;
@@ -62,7 +77,7 @@ begin
   if v_logged <> activated then
     raise exception using
       errcode = '55000',
-      message = 'the update left the class as it was',
+      message = 'the UPDATE did not change the class',
       hint = 'Look for a before trigger, a rule or a row security policy on the platform''s classes.';
   end if;
 
@@ -70,10 +85,9 @@ begin
 end;
 $function$;
 
-revoke execute on function class_activation.activate_batch(bigint, integer[], timestamptz, time, integer) from public;
-
-comment on function class_activation.activate_batch(bigint, integer[], timestamptz, time, integer) is
-'Part of the job: activates those of p_class_ids that are due at p_as_of and that no other session has locked, with
-their pending enrollments, in the name of p_author and on behalf of the run p_run_id. Returns how many it activated,
-how many enrollments it backfilled, and how many due classes it skipped. Any error undoes the whole batch.
-Errors: 55000 a row did not take the update; and what the platform raises.';
+comment on function class_activation.activate_batch(bigint, integer[], timestamptz, time, integer, boolean) is
+'Part of the job: activates those of p_class_ids that are due at p_as_of and that no other session has locked, with their
+pending enrollments, in the name of p_user_id and for the run p_run_id. p_lock_enrollments: lock these first, and skip a
+class of which another session has locked one. Returns the number of classes activated and of enrollments backfilled,
+and the due classes skipped. Any error undoes the whole batch.
+Errors: 55P03 a lock was met; 55000 a row was not updated; and what the platform raises.';

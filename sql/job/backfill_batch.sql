@@ -1,11 +1,11 @@
 create or replace function class_activation.backfill_batch(
-  p_run_id bigint,
   p_class_ids integer[],
   p_as_of timestamptz,
-  p_author integer,
+  p_user_id integer,
+  p_lock_enrollments boolean,
   out activated integer,
   out backfilled bigint,
-  out skipped integer
+  out skipped integer[]
 )
 language plpgsql
 volatile
@@ -13,41 +13,57 @@ set search_path = pg_catalog, pg_temp
 set jit = off
 as $function$
 declare
-  v_locked constant integer[] := class_activation.lock_classes(p_class_ids, 'Active');
+  v_locked integer[] := class_activation.lock_classes(p_class_ids, 'Active');
   v_group record;
 begin
+  if p_lock_enrollments then
+    v_locked := array(
+      select l.class_id
+      from unnest(v_locked) l (class_id)
+      where l.class_id <> all ((class_activation.lock_enrollments(v_locked)).locked_class_ids)
+    );
+  end if;
   activated := 0;
   backfilled := 0::bigint;
-  skipped := cardinality(p_class_ids) - cardinality(v_locked);
+  skipped := array(select c.class_id from unnest(p_class_ids) c (class_id) where c.class_id <> all (v_locked));
 
   for v_group in
     -- never before the class was activated
-    select a.enrolled_at, array_agg(a.class_id) as class_ids
+    select greatest(p_as_of, a.activated_at) as enrolled_at, array_agg(a.class_id) as class_ids,
+      array_agg(a.run_id) as run_ids
     from (
-      select b.class_id, greatest(p_as_of, max(b.activated_at)) as enrolled_at
+      select distinct on (b.class_id) b.class_id, b.run_id, b.activated_at
       from class_activation.activations b
-      join class_activation.live_classes('Active', v_locked) c on c.class_id = b.class_id
-      where b.reverted_by is null
-      group by b.class_id
+      join class_activation.classes(v_locked) c on c.class_id = b.class_id
+      where c.live_status = 'Active'
+        and b.reverted_by is null
+      order by b.class_id, b.activated_at desc, b.run_id desc
     ) a
-    group by a.enrolled_at
+    group by 1
   loop
-    with written as (
-      insert into class_activation.late_enrollments
-      select w.* from class_activation.write_enrolled_at(p_run_id, v_group.class_ids, v_group.enrolled_at, p_author) w
-      returning cardinality(late_enrollments.enrollment_ids) as enrollments
+    with written as materialized (
+      select w.* from class_activation.write_enrolled_at(v_group.class_ids, v_group.enrolled_at, p_user_id) w
+    ), logged as (
+      update class_activation.activations a
+      set enrollments_backfilled = a.enrollments_backfilled + cardinality(w.enrollment_ids),
+        enrollment_ids = a.enrollment_ids || w.enrollment_ids,
+        enrolled_at_values = a.enrolled_at_values || w.enrolled_at_values,
+        updated_at_values = a.updated_at_values || w.updated_at_values,
+        update_user_ids = a.update_user_ids || w.update_user_ids
+      from written w
+      join unnest(v_group.class_ids, v_group.run_ids) g (class_id, run_id) on g.class_id = w.class_id
+      where a.run_id = g.run_id
+        and a.class_id = g.class_id
+      returning cardinality(w.enrollment_ids) as enrollments
     )
-    select backfilled + coalesce(sum(w.enrollments), 0)::bigint into backfilled from written w;
+    select backfilled + coalesce(sum(l.enrollments), 0)::bigint into backfilled from logged l;
   end loop;
 
   delete from class_activation.problems p where p.class_id = any (v_locked);
 end;
 $function$;
 
-revoke execute on function class_activation.backfill_batch(bigint, integer[], timestamptz, integer) from public;
-
-comment on function class_activation.backfill_batch(bigint, integer[], timestamptz, integer) is
-'Part of the job: gives the pending enrollments of p_class_ids, which it activated before, an enrolled_at: p_as_of,
-or when the class was activated if that was later. Returns how many, and how many classes it skipped because another
-session has locked them. Any error undoes the whole batch.
-Errors: 55000 a row did not take the update; and what the platform raises.';
+comment on function class_activation.backfill_batch(integer[], timestamptz, integer, boolean) is
+'Part of the job: sets enrolled_at of the pending enrollments of p_class_ids, which an earlier run activated, to p_as_of, or
+to the time of that activation if it was later, and adds them to that activation. Parameters, result and errors are those
+of activate_batch.';

@@ -15,7 +15,7 @@ begin
   select n.class_id, c.facility_id, clock_timestamp(), clock_timestamp(), 1, n.sqlstate, n.message
   from unnest(class_activation.lock_classes(p_class_ids, null, 'no key update')) l (class_id)
   join unnest(p_class_ids, p_sqlstates, p_messages) n (class_id, sqlstate, message) on n.class_id = l.class_id
-  join class_activation.class_details(p_class_ids) c on c.class_id = l.class_id
+  join class_activation.classes(p_class_ids) c on c.class_id = l.class_id
   on conflict (class_id) do update
   set facility_id = excluded.facility_id,
     last_seen_at = excluded.last_seen_at,
@@ -25,8 +25,6 @@ begin
 end;
 $function$;
 
-revoke execute on function class_activation.record_problems(integer[], text[], text[]) from public;
-
 comment on function class_activation.record_problems(integer[], text[], text[]) is
-'Part of the job: notes in class_activation.problems why the classes could not be activated or backfilled; leaves
-out those that another session has locked.';
+'Part of the job: records in class_activation.problems why classes could not be activated or backfilled; leaves out those
+that another session has locked.';

@@ -1,4 +1,4 @@
--- Computed from the platform's rows and not from pg_cron's log, so that it is true even when pg_cron is dead.
+-- Computed from the platform's rows and not from pg_cron's log, so that it is true even when pg_cron does not run.
 create or replace function class_activation.health(
   p_not_before time default null,
   p_grace interval default '1 hour'
@@ -14,10 +14,11 @@ returns table (
   next_due_at timestamptz,
   classes_activated_24h bigint,
   enrollments_backfilled_24h bigint,
-  job_active boolean
+  job_active boolean,
+  paused_until timestamptz
 )
 language plpgsql
-stable
+volatile
 security definer
 set search_path = pg_catalog, pg_temp
 set row_security = off
@@ -25,43 +26,42 @@ set jit = off
 as $function$
 declare
   v_now constant timestamptz := now();
-  v_not_before constant time := coalesce(p_not_before, (select s.not_before from class_activation.settings s));
-  v_timezones text[];
 begin
   if p_grace is null then
     raise exception using
       errcode = '22023',
-      message = 'p_grace must be an interval, not null',
-      hint = 'Leave p_grace out for one hour.';
+      message = 'p_grace must be an interval (null)',
+      hint = 'Omit p_grace for one hour.';
   end if;
+  perform class_activation.lock_platform();
 
-  select max(r.started_at) into last_run_at from class_activation.runs r where r.reverts is null;
+  select greatest(
+    (select max(r.started_at) from class_activation.runs r where r.reverts is null),
+    (select max(t.ticked_at) from class_activation.ticks t)
+  ) into last_run_at;
+  -- many clients cannot read infinity
+  select least(s.paused_until, '9999-12-31 00:00Z') into paused_until
+  from class_activation.settings s
+  where s.paused_until > v_now;
   seconds_since_last_run := extract(epoch from v_now - last_run_at)::bigint;
 
-  -- of wrong zones and dates also those that no run has recorded yet
+  -- of invalid zones and dates also those that no run has recorded yet
   select count(*) filter (where s.overdue),
     coalesce(extract(epoch from v_now - min(s.due_at) filter (where s.overdue)), 0)::bigint,
-    count(*) filter (where p.class_id is not null or s.problem_sqlstate is not null)
-  into overdue_classes, oldest_overdue_seconds, problem_classes
+    count(*) filter (where p.class_id is not null or s.problem_sqlstate is not null),
+    min(s.due_at) filter (where s.due_at > v_now and s.problem is null)
+  into overdue_classes, oldest_overdue_seconds, problem_classes, next_due_at
   from (
-    select t.class_id, t.due_at, t.problem_sqlstate, t.due and t.due_at < v_now - p_grace as overdue
-    from class_activation.plan(v_now, v_not_before) t
+    -- while the job is paused, no class is overdue
+    select t.class_id, t.due_at, t.problem_sqlstate, t.problem,
+      t.due and t.due_at < v_now - p_grace and paused_until is null as overdue
+    from class_activation.evaluate_classes(v_now, p_not_before, p_future => true) t
   ) s
   full join class_activation.problems p on p.class_id = s.class_id;
 
-  select count(*) filter (where z.problem is not null), array_agg(z.timezone) filter (where z.problem is null)
-  into unknown_timezones, v_timezones
-  from class_activation.facility_zones() z
-  where z.facility_ids is not null;
-
-  -- with the first start date after tomorrow, and the day after it: zones are a day apart
-  select min(s.due_at)
-  into next_due_at
-  from class_activation.plan(v_now, v_not_before, null, least(
-    coalesce(class_activation.next_start_date(v_now::date + 1, v_timezones), v_now::date), date '294275-12-31'
-  ) + 1) s
-  where s.due_at > v_now
-    and s.problem is null;
+  select count(z.problem) into unknown_timezones
+  from class_activation.facility_timezones() z
+  where z.facilities is not null;
 
   select count(*) into classes_activated_24h
   from class_activation.activations a
@@ -72,11 +72,11 @@ begin
   from class_activation.runs r
   where r.started_at > v_now - interval '24 hours';
 
-  job_active := class_activation.job_active();
+  job_active := (class_activation.job()).active;
 
   status := case
     when overdue_classes > 0 then 'critical'
-    when problem_classes > 0 or unknown_timezones > 0 or job_active is false
+    when paused_until is not null or problem_classes > 0 or unknown_timezones > 0 or job_active is false
       or last_run_at is null or last_run_at < v_now - p_grace then 'warning'
     else 'ok'
   end;
@@ -84,15 +84,14 @@ begin
 end;
 $function$;
 
-revoke execute on function class_activation.health(time, interval) from public;
-
 comment on function class_activation.health(time, interval) is
 'One row for monitoring. status is critical when classes are overdue: due for longer than p_grace and still Scheduled;
-warning when the job has not run within p_grace, is not active in pg_cron, or left a problem, or when a facility has
-an unknown time zone; else ok. Times in seconds.
-  p_not_before   local time of day from which a class that starts that day counts (default: the hour of
+warning when the job is paused (no class is overdue then), has not run within p_grace, is not active in pg_cron, or has left
+a problem, or when a facility has an unknown time zone; else ok. Times in seconds.
+  p_not_before   local time of day at which a class starts on its start date (default: the hour of
                  class_activation.settings)
   p_grace        how late a class or a run may be (default one hour)
-job_active is null where it cannot be told: pg_cron is in another database, or the owner may not read cron.job.
-Runs on a standby too. Errors: 22023 p_grace is null; 55000 the platform has another shape than this version knows;
-42501 row security hides rows of the platform.';
+paused_until is null if the job is not paused, and 9999-12-31 for a pause until resume().
+job_active is null if it cannot be determined: pg_cron is in another database, or the owner may not read cron.job.
+It writes nothing, and works on a standby. Errors: 22023 p_grace is null; 55000 the platform has neither of the two known
+shapes, or settings has no row; 55P03 a table of the platform is locked; 42501 row security hides rows of the platform.';

@@ -5,11 +5,9 @@ immutable
 set search_path = pg_catalog, pg_temp
 as $function$
 begin
-  return '0.2.0';
+  return '1.0.0';
 end;
 $function$;
-
-revoke execute on function class_activation.version() from public;
 
 comment on function class_activation.version() is
 'The release whose functions are installed; it is also the revision that alembic current shows.';

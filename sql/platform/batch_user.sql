@@ -4,28 +4,36 @@ returns integer
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
+set row_security = off
 as $function$
 declare
-  v_id constant integer := (
-    select min(u.id)
-    from public.users u
-    where u.username = 'system_batch'
-      and u.deleted_at is null
-  );
+  v_id integer;
+  v_deleted integer;
 begin
+  execute class_activation.platform_sql($sql$
+    select min(u.id) filter (where u.deleted_at is null), max(u.id) filter (where u.deleted_at is not null)
+    from {users} u
+    where u.username = 'system_batch'
+  $sql$)
+  into v_id, v_deleted;
   if v_id is null then
     raise exception using
       errcode = 'P0002',
-      message = 'user "system_batch", the author of all batch writes, does not exist or is deleted',
-      hint = 'Create it: insert into public.users'
-        || ' (username, name_first, name_last, email, role, created_at, updated_at) values'
-        || ' (''system_batch'', ''System'', ''Batch'', ''system_batch@localhost'', ''system_admin'', now(), now());';
+      message = format(
+        'user "system_batch", the author of all batch writes, %s',
+        case when v_deleted is null then 'does not exist' else 'is deleted' end
+      ),
+      hint = case
+        when v_deleted is null then 'Create it: insert into public.users'
+          || ' (username, name_first, name_last, email, role, created_at, updated_at) values'
+          || ' (''system_batch'', ''System'', ''Batch'', ''system_batch@localhost'', ''system_admin'', now(), now());'
+        else format('Restore it: update public.users set deleted_at = null where id = %s;', v_deleted)
+      end;
   end if;
   return v_id;
 end;
 $function$;
 
-revoke execute on function class_activation.batch_user() from public;
-
 comment on function class_activation.batch_user() is
-'The id of the live user system_batch. Errors: P0002 there is none; the hint creates it.';
+'The id of the live user system_batch, the oldest if there are several.
+Errors: P0002 there is none; the hint creates or restores it.';

@@ -1,6 +1,6 @@
--- Deferred triggers would otherwise run at commit, as the caller, and one class would stop all others. Only those of
--- tables of the owner, of superusers and of the platform: naming all would run what a caller has deferred on a table
--- of its own with the owner's rights. A name is that of every constraint with it in its schema.
+-- Deferred triggers would run at commit, outside the subtransaction of their class, so that one class would stop all
+-- others. They run now, as the owner; but only if the caller has the owner's rights anyway, because the caller may have
+-- deferred triggers of its own. For any other caller they stay deferred and run at commit, as that caller.
 create or replace function class_activation.fire_deferred_triggers()
 returns void
 language plpgsql
@@ -8,45 +8,30 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
-  v_deferrable text;
-  v_deferred text;
+  v_caller constant name := coalesce(nullif(current_setting('role'), 'none'), session_user);
+  v_initially_deferred text;
 begin
-  if not exists (select from pg_constraint c where c.condeferrable) then
+  if not pg_has_role(v_caller, current_user, 'usage') or not exists (select from pg_constraint c where c.condeferrable) then
     return;
   end if;
+  perform class_activation.execute_as_application('set constraints all immediate');
 
-  select string_agg(c.name, ', '), string_agg(c.name, ', ') filter (where c.deferred and c.all_deferrable)
-  into v_deferrable, v_deferred
+  -- SET CONSTRAINTS refuses a name that a constraint that is not deferrable also has in that schema
+  select string_agg(c.name, ', ')
+  into v_initially_deferred
   from (
-    select format('%I.%I', n.nspname, c.conname) as name, bool_or(c.condeferred) as deferred,
-      bool_and(c.condeferrable) as all_deferrable
-    from pg_constraint c
-    join pg_class r on r.oid = c.conrelid
-    join pg_roles o on o.oid = r.relowner
-    join pg_namespace n on n.oid = c.connamespace
-    where (c.conname, c.connamespace) in (select d.conname, d.connamespace from pg_constraint d where d.condeferrable)
-    group by n.nspname, c.conname
-    having bool_and(
-      not c.condeferrable
-      or r.relpersistence = 'p' and (
-        o.rolsuper
-        or o.rolname = current_user
-        or r.oid in (to_regclass('public.' || (class_activation.platform()).label), to_regclass('public.program_class_enrollments'))
-      )
-    )
+    select format('%I.%I', n.nspname, d.conname) as name
+    from pg_constraint d
+    join pg_namespace n on n.oid = d.connamespace
+    group by n.nspname, d.conname
+    having bool_or(d.condeferred) and bool_and(d.condeferrable)
   ) c;
-
-  if v_deferrable is not null then
-    perform class_activation.write(format('set constraints %s immediate', v_deferrable));
-  end if;
-  if v_deferred is not null then
-    execute format('set constraints %s deferred', v_deferred);
+  if v_initially_deferred is not null then
+    execute format('set constraints %s deferred', v_initially_deferred);
   end if;
 end;
 $function$;
 
-revoke execute on function class_activation.fire_deferred_triggers() from public;
-
 comment on function class_activation.fire_deferred_triggers() is
-'Runs what the platform''s deferrable constraints and triggers have postponed, now and with the rights of the
-owner; afterwards they are deferred again.';
+'Runs the triggers and constraints that the platform has deferred, with the rights of the owner, if the caller has these
+rights too; afterwards what is initially deferred is deferred again.';

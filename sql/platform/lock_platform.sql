@@ -1,27 +1,54 @@
--- After this the shape cannot change before the transaction ends. A restructuring that was being committed is
--- waited for, and its shape is taken.
+-- Every call that looks at the platform begins here. It waits for one table, that of the classes, while it holds no
+-- lock; the others it takes without waiting. So a migration of the platform never meets a deadlock with it, and the
+-- shape cannot change before the transaction ends.
 create or replace function class_activation.lock_platform()
 returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 set row_security = off
+set lock_timeout = '2s'
 as $function$
 declare
-  v_label text;
+  v_deadline constant timestamptz := clock_timestamp() + interval '2 seconds';
+  v_template constant text := '{classes};{facilities}, {users}, {history}, {enrollments};{enrollments}';
+  v_tables text;
 begin
   loop
-    v_label := (class_activation.platform()).label;
-    execute format('lock table public.%I in access share mode', v_label);
-    exit when (class_activation.platform()).label = v_label;
+    begin
+      v_tables := class_activation.platform_sql(v_template);
+      execute format('lock table %s in access share mode', split_part(v_tables, ';', 1));
+      execute format('lock table %s in access share mode nowait', split_part(v_tables, ';', 2));
+      -- a migration that was waited for may have renamed or replaced what was found before
+      exit when class_activation.platform_sql(v_template) = v_tables;
+      raise lock_not_available;
+    exception
+      when lock_not_available or undefined_table then
+        if clock_timestamp() > v_deadline then
+          raise exception using
+            errcode = '55P03',
+            message = 'a table of the platform is locked by another session',
+            detail = (
+              select format('Process %s holds it.', string_agg(distinct l.pid::text, ', '))
+              from pg_lock_status() l
+              where l.mode = 'AccessExclusiveLock'
+                and l.granted
+                and l.relation in (
+                  select c.oid from pg_class c where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
+                )
+              having count(l.pid) > 0
+            ),
+            hint = 'Nothing was changed. A migration of the platform may be running: repeat the call when it has ended.';
+        end if;
+    end;
+    perform pg_sleep(0.02);
   end loop;
-  -- if policies hide enrollments, that is no problem of one class
-  perform from public.program_class_enrollments where false;
+  -- rows that policies hide are an error of the run, not of one class
+  execute format('select from %s where false', split_part(v_tables, ';', 3));
 end;
 $function$;
 
-revoke execute on function class_activation.lock_platform() from public;
-
 comment on function class_activation.lock_platform() is
-'Keeps the platform in its present shape until the transaction ends. Errors: 55P03 its table is locked for longer
-than lock_timeout; 42501 row security hides enrollments.';
+'Keeps the platform in its present shape until the transaction ends.
+Errors: 55P03 a table of the platform stays locked for 2 s; 55000 the platform has neither of the two known shapes; 42501
+row security hides enrollments.';

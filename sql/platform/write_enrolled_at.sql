@@ -1,68 +1,90 @@
--- What is written is read again, because a trigger, a rule or a policy may have kept a row as it was or written
--- something else, and PostgreSQL then reports neither an error nor, always, a smaller number of rows. Where the
--- platform has no such code on enrollments, the update's own rows are what stands there, and one pass is enough.
+-- Rows are read again after the write, because a trigger, a rule or a policy may have left them unchanged or written
+-- something else, and PostgreSQL then reports neither an error nor, always, a smaller number of rows. If the platform
+-- has no such code on enrollments and no other session has locked any, the update's own rows are the stored ones, and
+-- one pass is enough.
 create or replace function class_activation.write_enrolled_at(
-  p_run_id bigint,
   p_class_ids integer[],
   p_enrolled_at timestamptz,
-  p_author integer
+  p_user_id integer
 )
-returns setof class_activation.late_enrollments
+returns table (
+  class_id integer,
+  enrollment_ids integer[],
+  enrolled_at_values timestamptz[],
+  updated_at_values timestamptz[],
+  update_user_ids integer[]
+)
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 set row_security = off
 as $function$
 declare
-  v_class_key constant text := (class_activation.platform()).class_key;
-  v_pending constant text := format(
-    '%I operator(pg_catalog.=) any ($1)'
-      || ' and enrollment_status operator(pg_catalog.=) ''Enrolled'''
-      || ' and pg_catalog.num_nulls(enrolled_at, deleted_at) operator(pg_catalog.=) 2',
-    v_class_key
-  );
-  v_update constant text := 'update public.program_class_enrollments'
+  v_enrollments constant regclass := to_regclass('public.program_class_enrollments');
+  v_update constant text := 'update {enrollments}'
     || ' set enrolled_at = $3, updated_at = pg_catalog.now(), update_user_id = $2'
-    || ' where ' || v_pending;
-  v_given integer[];
-  v_incomplete integer[];
+    || ' where {class_column} operator(pg_catalog.=) any ($1)'
+    || ' and enrollment_status operator(pg_catalog.=) ''Enrolled'''
+    || ' and pg_catalog.num_nulls(enrolled_at, deleted_at) operator(pg_catalog.=) 2';
+  v_update_and_return text;
+  v_locked record;
 begin
-  if not class_activation.enrollments_have_code() then
-    perform set_config('search_path', class_activation.application_path(), true);
-    return query execute format(
-      'with written as (%s returning %I as class_id, id)'
-        || ' select $4, w.class_id, pg_catalog.array_agg(w.id), array[$3], array[pg_catalog.now()], array[$2]'
-        || ' from written w group by w.class_id',
-      v_update, v_class_key
+  if exists (
+      select from pg_class c
+      where c.oid = v_enrollments and c.relkind = 'r' and not (c.relhasrules or c.relrowsecurity or c.relhassubclass)
     )
-    using p_class_ids, p_author, p_enrolled_at, p_run_id;
+    and not exists (select from pg_trigger t where t.tgrelid = v_enrollments and not t.tgisinternal)
+    -- a deferred trigger of another table may write to them
+    and not exists (select from pg_constraint c where c.condeferrable)
+    and not exists (
+      select from pg_lock_status() l
+      where l.relation = v_enrollments
+        and l.pid is distinct from pg_backend_pid()
+        and l.mode in ('RowShareLock', 'RowExclusiveLock')
+    )
+  then
+    -- built before the search path changes
+    v_update_and_return := class_activation.platform_sql(
+      'with written as (' || v_update || ' returning {class_column} as class_id, id)'
+        || ' select w.class_id, pg_catalog.array_agg(w.id), array[$3], array[pg_catalog.now()], array[$2]'
+        || ' from written w group by w.class_id'
+    );
+    perform set_config('search_path', class_activation.application_search_path(), true);
+    return query execute v_update_and_return using p_class_ids, p_user_id, p_enrolled_at;
     return;
   end if;
 
-  execute format('select array(select id from public.program_class_enrollments where %s for no key update)', v_pending)
-  into v_given
-  using p_class_ids;
-  perform class_activation.write(v_update, p_class_ids, p_author, p_enrolled_at);
+  v_locked := class_activation.lock_enrollments(p_class_ids);
+  if v_locked.locked_class_ids <> '{}' then
+    raise lock_not_available using message = 'another session has locked an enrollment';
+  end if;
+  perform class_activation.execute_as_application(
+    class_activation.platform_sql(v_update), p_class_ids, p_user_id, p_enrolled_at
+  );
   perform class_activation.fire_deferred_triggers();
-  v_incomplete := array(select e.class_id from class_activation.pending_enrollments(p_class_ids) e);
-  if v_incomplete <> '{}' then
+  if exists (select from class_activation.pending_enrollments(p_class_ids)) then
     raise exception using
       errcode = '55000',
-      message = 'the update left an enrollment without enrolled_at',
+      message = 'the UPDATE did not set enrolled_at',
       hint = 'Look for a before trigger, a rule or a row security policy on the platform''s enrollments.';
   end if;
 
-  return query
-  select p_run_id, e.class_id, array_agg(e.enrollment_id), array_agg(distinct e.enrolled_at),
-    array_agg(distinct e.updated_at), array_agg(distinct e.update_user_id)
-  from class_activation.dated_enrollments(v_given, false) e
-  where e.class_id = any (p_class_ids)
-  group by e.class_id;
+  return query execute class_activation.platform_sql($sql$
+    select e.{class_column}, array_agg(e.id), array_agg(distinct e.enrolled_at), array_agg(distinct e.updated_at),
+      array_agg(distinct e.update_user_id)
+    from {enrollments} e
+    where e.id = any ($1)
+      and e.{class_column} = any ($2)
+      and e.enrollment_status = 'Enrolled'
+      and e.enrolled_at is not null
+      and e.deleted_at is null
+    group by e.{class_column}
+  $sql$)
+  using v_locked.enrollment_ids, p_class_ids;
 end;
 $function$;
 
-revoke execute on function class_activation.write_enrolled_at(bigint, integer[], timestamptz, integer) from public;
-
-comment on function class_activation.write_enrolled_at(bigint, integer[], timestamptz, integer) is
-'Gives the pending enrollments of p_class_ids p_enrolled_at in the name of p_author, and returns, for each class that
-has any, what stands in them then, with p_run_id. Errors: 55000 an enrollment did not take the update.';
+comment on function class_activation.write_enrolled_at(integer[], timestamptz, integer) is
+'Sets enrolled_at of the pending enrollments of p_class_ids to p_enrolled_at in the name of p_user_id; returns, for each
+class that has any, the enrollments and the values that are stored in them now. Waits for no row.
+Errors: 55P03 another session has locked one; 55000 an enrollment was not updated.';

@@ -6,49 +6,82 @@ returns bigint
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
+set row_security = on
 as $function$
 declare
-  v_cron_database constant name := (select s.cron_database from class_activation.settings s);
   v_job record;
+  v_other name;
   v_jobid bigint;
+  v_hour_only constant boolean := p_schedule is null and p_not_before is not null;
 begin
-  if v_cron_database is not null then
+  update class_activation.settings s
+  set schedule = coalesce(p_schedule, s.schedule),
+    not_before = coalesce(p_not_before, s.not_before);
+  if not found then
     raise exception using
       errcode = '55000',
-      message = format('the job is scheduled from another database, %I', coalesce(nullif(v_cron_database, ''), 'pg_cron''s')),
-      hint = 'Set schedule or not_before in class_activation.settings, if they are to change, then deploy from there:'
-        || ' alembic -x cron_url=postgresql://... upgrade head';
-  elsif not exists (select from pg_extension e where e.extname = 'pg_cron') then
+      message = 'class_activation.settings has no row',
+      hint = 'insert into class_activation.settings default values;';
+  end if;
+  v_job := class_activation.job();
+
+  if v_hour_only and (v_job.elsewhere or v_job.version is null) then
+    -- the next tick reads it
+    return null;
+  elsif v_job.elsewhere then
+    raise exception using
+      errcode = '55000',
+      message = format('the job is in another database, %I', v_job.cron_database),
+      hint = format('Run in database %I, as %s: %s %s', v_job.cron_database,
+          case when v_job.role_is_gone then 'a superuser' else format('role %I or a superuser', v_job.username) end,
+          v_job.clear, v_job.put)
+        || format(' Then here: update class_activation.settings set schedule = %L, not_before = %L, job_database = %L,'
+          || ' job_username = %L;',
+          coalesce(p_schedule, (select s.schedule from class_activation.settings s)),
+          coalesce(p_not_before, (select s.not_before from class_activation.settings s)), current_database(), v_job.username);
+  elsif v_job.version is null then
     raise exception using
       errcode = '55000',
       message = format('extension pg_cron is not in database %I', current_database()),
-      hint = 'If it lives in another database, deploy with alembic -x cron_url=postgresql://..., or run there: ' || (
-        select string_agg(
-          format('select cron.schedule_in_database(%L, %L, %L, %L, %L, true);',
-            j.jobname || '@' || j.database, j.schedule, j.command, j.database,
-            case when (select r.rolsuper from pg_roles r where r.rolname = current_user) then j.username end),
-          ' '
-        )
-        from class_activation.jobs(p_schedule, p_not_before) j
-      ) || ' and here: update class_activation.settings set cron_database = ''THAT DATABASE'';'
-        || ' If it lives nowhere yet, let a superuser run here: '
+      hint = format('If it is in another database, run there, as role %I or a superuser: %s %s', v_job.username, v_job.clear,
+          v_job.put)
+        || format(' Then here: update class_activation.settings set schedule = %L, cron_database = ''THAT DATABASE'','
+          || ' job_database = %L, job_username = %L, scheduled_at = now();',
+          coalesce(p_schedule, (select s.schedule from class_activation.settings s)), current_database(), v_job.username)
+        || ' Alembic does both with -x cron_url=postgresql://... If it is in no database yet, let a superuser run here: '
         || format('create extension pg_cron; grant usage on schema cron to %I;', current_user);
-  elsif not class_activation.may_use_pg_cron() then
+  elsif v_job.visible is null then
     raise exception using
       errcode = '42501',
       message = format('role %I may not use schema cron', current_user),
       hint = format('Let a superuser run: grant usage on schema cron to %I;', current_user);
   end if;
 
+  -- another job on top would run besides, or crash pg_cron's launcher if its role is gone
+  v_other := case when not v_job.visible or v_job.username <> current_user or v_job.role_is_gone then v_job.created_by end;
+  if v_other is null then
+    select j.username into v_other from cron.job j where j.jobname = v_job.jobname and j.username <> current_user;
+  end if;
+  if v_other is not null and not current_setting('is_superuser')::boolean then
+    raise exception using
+      errcode = '42501',
+      message = format('the pg_cron job belongs to role %I, and only that role or a superuser can change it', v_other),
+      hint = case
+        when v_job.role_is_gone then
+          format('Role %1$I was renamed or dropped, and pg_cron''s launcher crashes if it meets the job: let a superuser run'
+            || ' select class_activation.schedule(); or, if the role was renamed, rename it back: alter role %2$I rename to'
+            || ' %1$I;', v_other, current_user)
+        else format('Run as role %I or a superuser: select class_activation.schedule(%s);', v_other,
+          concat_ws(', ', 'p_schedule => ' || quote_literal(p_schedule), 'p_not_before => ' || quote_literal(p_not_before)))
+      end;
+  end if;
+
+  execute v_job.clear;
+  execute v_job.put into v_jobid;
   update class_activation.settings s
-  set schedule = coalesce(p_schedule, s.schedule),
-    not_before = coalesce(p_not_before, s.not_before),
-    active = true;
-  for v_job in select j.* from class_activation.jobs() j order by j.jobname desc loop
-    v_jobid := class_activation.schedule_job(
-      v_job.jobname, v_job.schedule, v_job.command, v_job.database, v_job.username
-    );
-  end loop;
+  set cron_database = current_database(), job_database = current_database(), job_username = v_job.username,
+    scheduled_at = now();
+  raise notice '%', class_activation.next_tick();
   return v_jobid;
 end;
 $function$;
@@ -56,12 +89,12 @@ $function$;
 revoke execute on function class_activation.schedule(text, time) from public;
 
 comment on function class_activation.schedule(text, time) is
-'Creates, changes or resumes the pg_cron jobs activate_scheduled_classes and class_activation_housekeeping, remembers
-their schedule in class_activation.settings, and returns the jobid of the first.
-  p_schedule     cron expression in GMT (default: what is set; at first every 15 minutes, because each zone''s 5 AM
-                 falls on a quarter hour)
-  p_not_before   local time of day at which a class becomes Active on its start date (default: what is set; at first
-                 05:00)
-Other jobs of these names for this database are removed, as far as the calling role sees them.
-Errors: 55000 pg_cron is not in this database, or the job is scheduled from another one; 42501 no usage on schema
-cron; 42710 the role has a job of that name for another database.';
+'Creates, changes or repairs the job in pg_cron, sets schedule and hour in class_activation.settings, and returns the jobid.
+  p_schedule     cron expression in GMT (default: as set; at first every 15 minutes, because each zone''s 5 AM falls on a
+                 quarter hour)
+  p_not_before   local time of day at which a class becomes Active on its start date (default: as set; at first 05:00);
+                 counts from the next tick
+If pg_cron is in another database, the hour alone is set and null returned; for anything else the hint has the statement
+to run there.
+Errors: 55000 pg_cron is not in this database, or class_activation.settings has no row; 42501 no usage on schema cron, or
+the job belongs to another role.';

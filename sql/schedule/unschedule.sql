@@ -6,25 +6,29 @@ set search_path = pg_catalog, pg_temp
 set row_security = on
 as $function$
 declare
-  v_cron_database constant name := (select s.cron_database from class_activation.settings s);
+  v_job constant record := class_activation.job();
   v_removed integer := 0;
 begin
-  if v_cron_database is not null then
+  if v_job.elsewhere then
     raise exception using
       errcode = '55000',
-      message = format('the job is scheduled from another database, %I', coalesce(nullif(v_cron_database, ''), 'pg_cron''s')),
-      hint = 'Run there: select cron.unschedule(jobid) from cron.job where jobname in ('
-        || (select string_agg(quote_literal(j.jobname), ', ') from class_activation.jobs() j)
-        || format(') and database = %L;', current_database());
+      message = format('the pg_cron job is in another database, %I', v_job.cron_database),
+      hint = format('Run in database %I, as role %I or a superuser: %s', v_job.cron_database, v_job.created_by, v_job.remove)
+        || ' Then here: update class_activation.settings set cron_database = null, job_database = null, job_username = null;'
+        || ' Alembic does both with -x cron_url=postgresql://...';
+  elsif v_job.created_by is not null and v_job.version is not null and v_job.visible is not true then
+    raise exception using
+      errcode = '42501',
+      message = format('the pg_cron job of role %I is not visible to role %I', v_job.created_by, current_user),
+      hint = format('Let role %I or a superuser run: select class_activation.unschedule();', v_job.created_by);
   end if;
-  update class_activation.settings s set active = false where s.active is distinct from false;
-  if class_activation.may_use_pg_cron() then
-    perform cron.unschedule(j.jobid)
-    from cron.job j
-    where j.jobname in (select o.jobname from class_activation.jobs() o)
-      and j.database = current_database();
+
+  if v_job.visible is not null then
+    execute v_job.remove;
     get diagnostics v_removed = row_count;
   end if;
+  update class_activation.settings s
+  set cron_database = null, job_database = null, job_username = null, scheduled_at = now();
   return v_removed;
 end;
 $function$;
@@ -32,6 +36,7 @@ $function$;
 revoke execute on function class_activation.unschedule() from public;
 
 comment on function class_activation.unschedule() is
-'Pauses the job: removes the pg_cron jobs of this database, as far as the calling role sees them, and returns how many
-it removed; 0 is fine. class_activation.schedule() resumes with the schedule and the hour as they were.
-Errors: 55000 the job is scheduled from another database.';
+'Removes the job from pg_cron and returns how many it removed; 0 is fine. class_activation.schedule() creates it again, with
+the schedule and the hour as they were. To stop it for a while, class_activation.pause() is better.
+Errors: 55000 the job is in another database; 42501 it was created as a role whose jobs the caller cannot see. The hint
+has the statement to run.';

@@ -1,0 +1,41 @@
+-- After Alembic has deleted the last revision: everything goes. What another author has made in the schemas stops it.
+do $do$
+declare
+  v_statement text;
+  v_stays text := '';
+begin
+  if current_setting('class_activation.revision') = '' then
+    return;
+  end if;
+  foreach v_statement in array array(
+    select format('drop %s', o.name)
+    from (
+{objects}
+    ) o (oid, kind, name, owner, acl, definition)
+    where o.kind = 'function' and (
+        o.oid in (select to_regprocedure(f) from unnest(array[{functions}]) f)
+        or o.name in (select i.name from class_activation.installed_objects i)
+      )
+      or o.kind = 'table' and o.oid in (select to_regclass(t) from unnest(array[{tables}]) t)
+    -- a table's row is in installed_objects, so tables come last
+    order by o.kind, o.name
+  ) loop
+    execute v_statement;
+  end loop;
+  drop schema if exists class_activation_internal, class_activation;
+
+  if exists (
+    select
+    from pg_index i
+    where i.indexrelid = to_regclass('public.class_activation_due_idx')
+      and pg_get_indexdef(i.indexrelid) ~ '^CREATE INDEX [^ ]+ ON (ONLY )?.+ USING btree \(status, start_dt\)$'
+  ) then
+    begin
+      drop index public.class_activation_due_idx;
+    exception when insufficient_privilege then
+      v_stays := '; index public.class_activation_due_idx stays, because its table has another owner now';
+    end;
+  end if;
+  perform set_config('class_activation.report', 'removed class activation' || v_stays, true);
+end;
+$do$;

@@ -1,0 +1,59 @@
+-- An application that read Scheduled just before the activation may have enrolled a resident just after it, without
+-- enrolled_at. The job looks for them for a day, and as long as the class has a problem; it never touches any other
+-- Active class. The day stops with the job: what an outage cuts off is still looked at by the runs after it.
+create or replace function class_activation.late_enrollment_classes(p_with_problem integer[])
+returns integer[]
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_indexscan = off
+set enable_seqscan = off
+as $function$
+declare
+  v_since constant timestamptz := least(now(), (
+    -- not if serializable: every other caller adds a row here
+    select min(c.called_at) + interval '1 hour'
+    from (
+      (select r.started_at as called_at from class_activation.runs r where r.reverts is null order by 1 desc limit 4)
+      union all
+      (select t.ticked_at from class_activation.ticks t where t.ticked_at < now() order by 1 desc limit 4)
+      order by 1 desc
+      limit 4
+    ) c
+    where current_setting('transaction_isolation') <> 'serializable'
+  )) - interval '24 hours';
+  -- not what this transaction has just activated; in two parts, because an "or" would read the whole history
+  v_activated constant integer[] := array(
+    select a.class_id
+    from class_activation.activations a
+    where a.activated_at > v_since
+      and a.activated_at < now()
+      and a.reverted_by is null
+    union
+    select a.class_id
+    from class_activation.activations a
+    where a.class_id = any (p_with_problem)
+      and a.activated_at < now()
+      and a.reverted_by is null
+  );
+  v_pending integer[];
+begin
+  if v_activated <> '{}' then
+    v_pending := array(select e.class_id from class_activation.pending_enrollments(v_activated) e);
+  end if;
+  if v_pending <> '{}' then
+    return array(
+      select c.class_id
+      from class_activation.classes(v_pending) c
+      where c.live_status = 'Active'
+      order by c.class_id = any (p_with_problem), c.class_id
+    );
+  end if;
+  return '{}'::integer[];
+end;
+$function$;
+
+comment on function class_activation.late_enrollment_classes(integer[]) is
+'Part of the job: the classes that it activated, that are still Active and live, and in which an enrollment is pending;
+activated in the last 24 hours in which the job ran, or one of p_with_problem, which come last.';

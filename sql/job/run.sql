@@ -1,0 +1,188 @@
+-- The job, and the file to read first. A run evaluates the rule once, sorts the classes into lists and processes these
+-- in batches (run_in_batches). Each batch is one subtransaction, in which activate_batch locks the classes, evaluates
+-- them again and writes.
+create or replace function class_activation.run(
+  p_as_of timestamptz,
+  p_not_before time,
+  p_max_classes integer,
+  p_tick boolean
+)
+returns table (
+  class_id integer,
+  facility_id integer,
+  class_name text,
+  start_dt date,
+  due_at timestamptz,
+  enrollments_backfilled bigint
+)
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set row_security = off
+set lock_timeout = '2s'
+set jit = off
+as $function$
+declare
+  v_started_at constant timestamptz := clock_timestamp();
+  v_not_before constant time := coalesce(p_not_before, (select s.not_before from class_activation.settings s));
+  v_run_id bigint;
+  v_user_id integer;
+  v_lists record;
+  v_late integer[];
+  v_activated record;
+  v_backfilled record;
+  v_retried record;
+  v_run class_activation.runs;
+begin
+  if p_as_of is null or p_as_of < '0001-01-01' or p_as_of > clock_timestamp() then
+    raise exception using
+      errcode = '22023',
+      message = format('p_as_of must not be null, in the future or before the year 1 (%s)', coalesce(p_as_of::text, 'null')),
+      hint = 'Omit p_as_of to use the current time. To see what a future run would do, call'
+        || ' class_activation.preview(p_as_of).';
+  elsif p_max_classes < 1 then
+    raise exception using
+      errcode = '22023',
+      message = format('p_max_classes must be at least 1 (%s)', p_max_classes),
+      hint = 'Omit p_max_classes to activate all classes that are due.';
+  end if;
+
+  perform class_activation.lock_platform();
+  v_user_id := class_activation.batch_user();
+  v_run_id := nextval('class_activation.runs_id_seq');
+
+  with class as materialized (
+    select e.*, p.class_id as recorded_id, p.last_seen_at, p.message as recorded_problem
+    from (
+      select s.class_id, s.due, s.due_at, s.problem_sqlstate, s.problem
+      from class_activation.evaluate_classes(p_as_of, v_not_before) s
+      where s.due
+        or s.problem_sqlstate is not null
+    ) e
+    full join class_activation.problems p on p.class_id = e.class_id
+  ), new_problem as (
+    select c.class_id, c.problem_sqlstate, c.problem
+    from class c
+    where c.problem_sqlstate is not null
+      and c.problem is distinct from c.recorded_problem
+    limit 300  -- of many that become invalid at once; the next runs record the others
+  )
+  select
+    -- to activate, earliest first
+    coalesce(array_agg(c.class_id order by c.due_at, c.class_id) filter (where c.due and c.recorded_id is null), '{}')
+      as due,
+    -- due, but an earlier run failed to activate them; the one tried longest ago first
+    coalesce(array_agg(c.class_id order by c.last_seen_at, c.class_id) filter (where c.due and c.recorded_id is not null), '{}')
+      as failed_before,
+    -- recorded as a problem, and neither due nor invalid any more
+    coalesce(array_agg(c.recorded_id) filter (where c.class_id is null), '{}') as resolved,
+    -- the time zone or the start date must be corrected first
+    count(c.problem_sqlstate)::integer as invalid,
+    array(select n.class_id from new_problem n) as new_problem_ids,
+    array(select n.problem_sqlstate from new_problem n) as new_sqlstates,
+    array(select n.problem from new_problem n) as new_messages
+  into v_lists
+  from class c;
+  if v_lists.new_problem_ids <> '{}' then
+    perform class_activation.record_problems(v_lists.new_problem_ids, v_lists.new_sqlstates, v_lists.new_messages);
+  end if;
+
+  select 0 as activated, 0::bigint as backfilled, 0 as failed, 0 as skipped, 0 as not_tried into v_activated;
+  v_backfilled := v_activated;
+  v_retried := v_activated;
+  if v_lists.due <> '{}' then
+    v_activated := class_activation.run_in_batches(
+      v_run_id, v_lists.due, p_as_of, v_not_before, v_user_id, p_max_classes => p_max_classes
+    );
+  end if;
+  -- activated by an earlier run, and a resident was enrolled at that moment
+  v_late := class_activation.late_enrollment_classes(v_lists.resolved);
+  if v_late <> '{}' then
+    v_backfilled := class_activation.run_in_batches(
+      v_run_id, v_late, p_as_of, v_not_before, v_user_id, p_backfill => true
+    );
+  end if;
+  if v_lists.failed_before <> '{}' then
+    v_retried := class_activation.run_in_batches(
+      v_run_id, v_lists.failed_before, p_as_of, v_not_before, v_user_id, p_failed_before => true,
+      p_max_classes => p_max_classes - v_activated.activated
+    );
+  end if;
+
+  if v_lists.resolved <> '{}' then
+    delete from class_activation.problems p
+    where p.class_id = any (array(
+      select q.class_id
+      from class_activation.problems q
+      where q.class_id = any (v_lists.resolved)
+        and q.class_id <> all (v_late)
+      for update skip locked
+    ));
+  end if;
+  if exists (select from class_activation.holds) then
+    -- a hold that has ended never resumes
+    delete from class_activation.holds h
+    where h.class_id = any (array(
+      select q.class_id
+      from class_activation.holds q
+      where not exists (select from class_activation.current_holds() c where c.class_id = q.class_id)
+      for update skip locked
+    ));
+  end if;
+
+  select v_run_id, v_started_at, clock_timestamp(), p_as_of, v_not_before, session_user,
+    v_activated.activated + v_retried.activated,
+    v_activated.backfilled + v_backfilled.backfilled + v_retried.backfilled,
+    v_lists.invalid + v_activated.failed + v_backfilled.failed + v_retried.failed,
+    v_activated.skipped + v_backfilled.skipped + v_retried.skipped,
+    v_activated.not_tried + v_backfilled.not_tried + v_retried.not_tried
+  into v_run.id, v_run.started_at, v_run.finished_at, v_run.as_of, v_run.not_before, v_run.called_by,
+    v_run.classes_activated, v_run.enrollments_backfilled, v_run.classes_failed, v_run.classes_skipped, v_run.classes_left;
+  -- a tick that found nothing to do leaves no row
+  if not p_tick
+    or v_run.enrollments_backfilled > 0
+    or greatest(v_run.classes_activated, v_run.classes_failed, v_run.classes_skipped, v_run.classes_left) > 0
+  then
+    insert into class_activation.runs overriding system value select v_run.*;
+  end if;
+
+  if v_run.classes_failed > 0 then
+    raise warning using
+      message = case v_run.classes_failed when 1 then '1 class has a problem'
+        else format('%s classes have problems', v_run.classes_failed) end,
+      hint = 'select * from class_activation.problems shows why and what to do.';
+  end if;
+  if v_run.classes_skipped > 0 then
+    raise notice 'skipped % due % locked by other sessions; the next run retries', v_run.classes_skipped,
+      case v_run.classes_skipped when 1 then 'class' else 'classes' end;
+  end if;
+  if v_run.classes_left > 0 then
+    raise notice 'stopped before the timeout with % % left; the next run continues', v_run.classes_left,
+      case v_run.classes_left when 1 then 'class' else 'classes' end;
+  end if;
+  -- a full queue would undo the run at commit
+  if (v_run.classes_activated > 0 or v_run.classes_failed > 0) and pg_notification_queue_usage() < 0.5 then
+    perform pg_notify('class_activation', json_build_object(
+      'run_id', v_run.id,
+      'classes_activated', v_run.classes_activated,
+      'enrollments_backfilled', v_run.enrollments_backfilled,
+      'classes_failed', v_run.classes_failed
+    )::text);
+  end if;
+
+  if v_run.classes_activated > 0 then
+    return query
+    select a.class_id, a.facility_id, c.class_name, c.start_dt, a.due_at, a.enrollments_backfilled
+    from class_activation.activations a
+    join class_activation.classes(
+      array(select d.class_id from class_activation.activations d where d.run_id = v_run_id)
+    ) c on c.class_id = a.class_id
+    where a.run_id = v_run_id
+    order by a.due_at, a.class_id;
+  end if;
+end;
+$function$;
+
+comment on function class_activation.run(timestamptz, time, integer, boolean) is
+'The job: activate_scheduled_classes and tick call it with their arguments. With p_tick a run that found nothing to do
+leaves no row in class_activation.runs.';

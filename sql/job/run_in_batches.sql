@@ -1,0 +1,142 @@
+-- A batch that fails is retried with its enrollments locked first, then in halves, until the failing class is alone; that
+-- one is recorded and the size grows again. Classes that failed before begin with size one and a limited number of
+-- failures, so that a run stays short while they still fail, and all of them succeed once they are fixed.
+create or replace function class_activation.run_in_batches(
+  p_run_id bigint,
+  p_class_ids integer[],
+  p_as_of timestamptz,
+  p_not_before time,
+  p_user_id integer,
+  p_backfill boolean default false,
+  p_failed_before boolean default false,
+  p_max_classes integer default null,
+  out activated integer,
+  out backfilled bigint,
+  out failed integer,
+  out skipped integer,
+  out not_tried integer
+)
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+-- A session of the platform checks for a deadlock only once, and is the victim if that falls into a wait of this job. So
+-- the job does not wait: what is locked is found without waiting, and this ends every other wait.
+set lock_timeout = '1ms'
+as $function$
+declare
+  v_largest constant integer := 1000;
+  v_few constant integer := 3;
+  v_allowed_failures constant integer := case when p_failed_before then 50 end;
+  v_deadline constant timestamptz := least(
+    statement_timestamp() + nullif(current_setting('statement_timeout')::interval, interval '0'),
+    now() + nullif(current_setting('transaction_timeout', true)::interval, interval '0')
+  );
+  v_size integer := case when p_failed_before then 1 when v_deadline is not null then 100 else v_largest end;
+  v_class_ids integer[] := p_class_ids;
+  v_first integer := 1;
+  v_last integer := cardinality(p_class_ids);
+  v_batch integer[];
+  v_lock_enrollments boolean := false;
+  v_skipped integer[] := '{}';
+  v_retrying boolean := false;
+  -- single classes that met a lock or a server error, without a success in between
+  v_in_a_row integer := 0;
+  v_began timestamptz;
+  v_slowest interval := interval '0';
+  v_result record;
+  v_detail text;
+  v_hint text;
+begin
+  activated := 0;
+  backfilled := 0::bigint;
+  failed := 0;
+  not_tried := 0;
+
+  loop
+    if v_first > v_last and not v_retrying then
+      v_class_ids := v_skipped;
+      v_first := 1;
+      v_last := cardinality(v_skipped);
+      v_skipped := '{}';
+      v_retrying := true;
+    end if;
+    exit when v_first > v_last or activated >= p_max_classes or failed >= v_allowed_failures;
+    -- a timeout would undo all of the run: end before it, with room for a batch of twice the size
+    if clock_timestamp() + 3 * v_slowest >= v_deadline then
+      not_tried := v_last - v_first + 1;
+      exit;
+    end if;
+
+    v_batch := case
+      -- the other end of the list shows whether every class meets it
+      when v_in_a_row = v_few then v_class_ids[v_last : v_last]
+      else v_class_ids[v_first : least(v_first - 1 + least(v_size, p_max_classes - activated), v_last)]
+    end;
+    v_began := clock_timestamp();
+    begin
+      if p_backfill then
+        v_result := class_activation.backfill_batch(v_batch, p_as_of, p_user_id, v_lock_enrollments);
+      else
+        v_result := class_activation.activate_batch(
+          p_run_id, v_batch, p_as_of, p_not_before, p_user_id, v_lock_enrollments
+        );
+      end if;
+      activated := activated + v_result.activated;
+      backfilled := backfilled + v_result.backfilled;
+      v_skipped := v_skipped || v_result.skipped;
+      v_size := least(2 * v_size, v_largest);
+      v_in_a_row := 0;
+    exception
+      when assert_failure or others then
+        if sqlstate in ('55P03', '40001', '40P01') and not v_lock_enrollments then
+          v_lock_enrollments := true;
+          continue;
+        elsif cardinality(v_batch) > 1 then
+          v_size := cardinality(v_batch) / 2;
+          continue;
+        elsif sqlstate in ('55P03', '40001', '40P01') then
+          v_skipped := v_skipped || v_batch;
+          if v_in_a_row = v_few then
+            v_skipped := v_skipped || v_class_ids[v_first : v_last - 1];
+            exit;
+          end if;
+          v_in_a_row := v_in_a_row + 1;
+        else
+          if left(sqlstate, 2) not in ('53', '57', '58', 'XX') or p_failed_before then
+            v_in_a_row := 0;
+          elsif v_in_a_row < v_few then
+            -- out of resources, stopped by an operator, I/O or internal error: it may still be what a trigger of this
+            -- class calls
+            v_in_a_row := v_in_a_row + 1;
+          else
+            raise;
+          end if;
+          get stacked diagnostics v_detail = pg_exception_detail, v_hint = pg_exception_hint;
+          perform class_activation.record_problems(
+            v_batch, array[sqlstate], array[concat_ws('; ', sqlerrm, nullif(v_detail, ''), nullif(v_hint, ''))]
+          );
+          failed := failed + 1;
+        end if;
+    end;
+    if v_batch[1] = v_class_ids[v_first] then
+      v_first := v_first + cardinality(v_batch);
+    else
+      v_last := v_last - 1;
+    end if;
+    v_lock_enrollments := false;
+    v_slowest := greatest(v_slowest, clock_timestamp() - v_began);
+    if activated > 0 and least(cardinality(p_class_ids), p_max_classes) > 5000 then
+      raise notice '% of % classes activated', activated, least(cardinality(p_class_ids), p_max_classes);
+    end if;
+  end loop;
+  skipped := cardinality(v_skipped);
+end;
+$function$;
+
+comment on function class_activation.run_in_batches(
+  bigint, integer[], timestamptz, time, integer, boolean, boolean, integer
+) is
+'Part of the job: activates p_class_ids, or with p_backfill only backfills their enrollments, in batches, and isolates the
+classes that fail. Returns the number of classes activated, enrollments backfilled, classes recorded in
+class_activation.problems, classes skipped because of a lock, and classes not tried because a timeout was near.
+A lock or a server error that a few classes in a row meet, and then the last one too, ends it.';

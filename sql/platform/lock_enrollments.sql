@@ -1,0 +1,37 @@
+create or replace function class_activation.lock_enrollments(
+  p_class_ids integer[],
+  out enrollment_ids integer[],
+  out locked_class_ids integer[]
+)
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set row_security = off
+as $function$
+begin
+  execute class_activation.platform_sql($sql$
+    with pending as materialized (
+      select p.class_id, i.id
+      from class_activation.pending_enrollments($1) p
+      cross join unnest(p.enrollment_ids) i (id)
+    ), locked as materialized (
+      select e.id
+      from {enrollments} e
+      where e.{class_column} = any ($1)
+        and e.enrollment_status = 'Enrolled'
+        and num_nulls(e.enrolled_at, e.deleted_at) = 2
+      for no key update skip locked
+    )
+    select coalesce(array_agg(p.id) filter (where l.id is not null), '{}'),
+      coalesce(array_agg(distinct p.class_id) filter (where l.id is null), '{}')
+    from pending p
+    left join locked l on l.id = p.id
+  $sql$)
+  into enrollment_ids, locked_class_ids
+  using p_class_ids;
+end;
+$function$;
+
+comment on function class_activation.lock_enrollments(integer[]) is
+'Locks the pending enrollments of p_class_ids without waiting; returns those that it has locked, and the classes of which
+another session has locked one.';

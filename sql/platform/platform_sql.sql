@@ -1,0 +1,105 @@
+-- The only place that finds the platform's tables by name. A relation counts if it is a table, and its owner has the
+-- rights of the owner of schema class_activation anyway: that role, its members, superusers. Whatever another role has
+-- created under one of these names is ignored. "only", because a child made by inheritance may repeat ids.
+create or replace function class_activation.platform_sql(p_template text)
+returns text
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $function$
+declare
+  v_trusted constant oid := (select n.nspowner from pg_namespace n where n.nspname = 'class_activation');
+  v_sources jsonb;
+  v_class_tables text[];
+  v_missing text;
+  v_class_name text;
+begin
+  select
+    coalesce(jsonb_object_agg(r.name, case r.relkind when 'r' then 'only ' else '' end || 'public.' || r.name), '{}'),
+    array_agg(r.name) filter (where r.has_status and r.name in ('program_classes', 'program_class_cohorts'))
+  into v_sources, v_class_tables
+  from (
+    select c.relname::text as name, c.relkind, exists (
+        select from pg_attribute a where a.attrelid = c.oid and a.attname = 'status' and not a.attisdropped
+      ) as has_status
+    from pg_class c
+    where c.relnamespace = 'public'::regnamespace
+      and c.relname in (
+        'change_log_entries', 'facilities', 'program_class_cohorts', 'program_class_enrollments', 'program_classes',
+        'program_classes_history', 'users'
+      )
+      and c.relkind in ('r', 'p')
+      and pg_has_role(c.relowner, v_trusted, 'usage')
+  ) r;
+
+  select string_agg('public.' || t.name, ', ')
+  into v_missing
+  from unnest(array['facilities', 'program_class_enrollments', 'program_classes_history', 'users']) t (name)
+  where not v_sources ? t.name;
+  if v_missing is not null or cardinality(v_class_tables) is distinct from 1 then
+    raise exception using
+      errcode = '55000',
+      message = format('unsupported platform schema in database %I: ', current_database()) || case
+        when v_missing is not null then format('role %s has no table %s', v_trusted::regrole, v_missing)
+        when v_class_tables is null then format('role %s has no table of classes with a column status', v_trusted::regrole)
+        else 'public.program_classes and public.program_class_cohorts both have a column status'
+      end,
+      hint = 'Nothing was changed. select * from class_activation.doctor() shows what is missing; class activation knows'
+        || ' two shapes of the platform, with and without cohorts, and does not guess between two tables of classes.';
+  end if;
+
+  if strpos(p_template, '{class_name}') > 0 then
+    v_class_name := 'null::text';
+    -- The tier of classes may belong to another role after the restructuring. Reading it must run no code of that
+    -- role, and a name that the owner may not read must not fail a run.
+    if v_class_tables = array['program_classes'] then
+      v_class_name := 'c.name::text';
+    elsif exists (
+      select
+      from pg_class t
+      where t.oid = to_regclass('public.program_classes')
+        and has_table_privilege(t.oid, 'select')
+        and (
+          v_sources ? 'program_classes'
+          or t.relkind = 'r'
+            and not (t.relrowsecurity or t.relhassubclass)
+            and not exists (select from pg_index i where i.indrelid = t.oid and (i.indexprs is not null or i.indpred is not null))
+            and not exists (
+              select
+              from pg_attribute a
+              join pg_type y on y.oid = a.atttypid
+              where a.attrelid = t.oid
+                and a.attname in ('id', 'name')
+                and y.typnamespace <> 'pg_catalog'::regnamespace
+            )
+        )
+    ) then
+      v_class_name := '(select t.name::text from public.program_classes t where t.id = c.class_id limit 1)';
+    end if;
+    p_template := replace(p_template, '{class_name}', v_class_name);
+  end if;
+
+  p_template := replace(p_template, '{classes}', v_sources ->> v_class_tables[1]);
+  p_template := replace(p_template, '{class_table}', v_class_tables[1]);
+  p_template := replace(
+    p_template, '{class_column}', case v_class_tables[1] when 'program_classes' then 'class_id' else 'cohort_id' end
+  );
+  p_template := replace(p_template, '{enrollments}', v_sources ->> 'program_class_enrollments');
+  p_template := replace(p_template, '{facilities}', v_sources ->> 'facilities');
+  p_template := replace(p_template, '{history}', v_sources ->> 'program_classes_history');
+  p_template := replace(p_template, '{users}', v_sources ->> 'users');
+  if strpos(p_template, '{change_log}') > 0 then
+    return replace(p_template, '{change_log}', case when v_sources ? 'change_log_entries' then 'public.change_log_entries' end);
+  end if;
+  return p_template;
+end;
+$function$;
+
+comment on function class_activation.platform_sql(text) is
+'The statement p_template with the names that the platform''s tables have in this database:
+  {classes}         the table that carries the status, and {class_table}, its bare name, as history and change log have it
+  {class_column}    the column of an enrollment that refers to it
+  {class_name}      an expression for the name that people see; {classes} must have the alias c
+  {enrollments}, {facilities}, {history}, {users}
+  {change_log}      the result is null if the platform has no change log
+Errors: 55000 the platform has neither of the two known shapes, or two tables carry a status.';

@@ -1,0 +1,78 @@
+-- What pg_cron calls, wherever it lives. Housekeeping comes last, in blocks of its own, so that it cannot undo or delay
+-- a run; pruning the ticks first makes it happen once a day.
+create or replace function class_activation.tick()
+returns bigint
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+set row_security = on
+as $function$
+declare
+  v_paused_until constant timestamptz := (select s.paused_until from class_activation.settings s);
+  v_activated bigint;
+begin
+  insert into class_activation.ticks (ticked_at) values (now());
+  if v_paused_until > now() then
+    return null;
+  end if;
+
+  select count(*) into v_activated from class_activation.run(now(), null, null, true);
+  if v_activated > 0
+    or (select min(t.ticked_at) from class_activation.ticks t) >= now() - interval '8 days'
+  then
+    return v_activated;
+  end if;
+
+  perform set_config('lock_timeout', '100ms', true);
+  begin
+    delete from class_activation.ticks t
+    where t.ctid = any (array(
+      select o.ctid from class_activation.ticks o where o.ticked_at < now() - interval '7 days' for update skip locked
+    ));
+    delete from class_activation.runs r
+    where r.id = any (array(
+      select o.id
+      from class_activation.runs o
+      where o.started_at < now() - interval '90 days'
+      for update skip locked
+    ));
+  exception when query_canceled or others then
+    raise warning 'housekeeping failed: %', sqlerrm;
+  end;
+  begin
+    if (class_activation.job()).visible and has_table_privilege('cron.job_run_details', 'delete') then
+      -- by command, because a job that is scheduled again has another jobid; up to the newest run that is old enough,
+      -- because a run that could not connect has no time; and in portions, because the log may hold millions
+      delete from cron.job_run_details d
+      where d.runid = any (array(
+        select o.runid
+        from cron.job_run_details o
+        where o.database = current_database()
+          and o.command = 'select class_activation.tick()'
+          and o.runid <= (
+            select max(p.runid)
+            from cron.job_run_details p
+            where p.database = current_database()
+              and p.command = 'select class_activation.tick()'
+              and p.start_time < now() - interval '7 days'
+          )
+        order by o.runid
+        limit 100000
+      ));
+    end if;
+  exception when query_canceled or others then
+    raise warning 'housekeeping of pg_cron''s log failed: %', sqlerrm;
+  end;
+  return v_activated;
+end;
+$function$;
+
+revoke execute on function class_activation.tick() from public;
+
+comment on function class_activation.tick() is
+'What pg_cron calls: records in class_activation.ticks that it came, then activates what is due from the hour of
+class_activation.settings on, unless the job is paused. Once a day, when nothing is due, it also removes ticks older than
+7 days, runs older than 90 days and, if pg_cron is in this database, what pg_cron logged of the job more than 7 days ago.
+Returns how many classes it activated; null while paused.
+Errors: as class_activation.activate_scheduled_classes.';

@@ -1,0 +1,114 @@
+"""Where a session of the platform and the job cross, the job yields: the platform never meets a deadlock."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+from harness import Database, wait_until
+
+AS_OF = "2026-03-02 12:00Z"
+RUN = f"select * from public.activate_scheduled_classes('{AS_OF}')"
+CROSSINGS = 25
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("deadlock_timeout", [5, 120])
+@pytest.mark.parametrize("classes", [1, 150])
+@pytest.mark.parametrize("step", ["activate", "backfill"])
+def test_an_editor_that_crosses_a_run_is_never_the_victim_of_a_deadlock(
+    db: Database, step: str, classes: int, deadlock_timeout: int
+) -> None:
+    """One slow class, or many fast ones; the editor begins ever later in the run."""
+    facility, resident = db.facility(), db.resident()
+    if classes == 1:
+        db.execute(
+            """
+            create function public.take_time() returns trigger language plpgsql as
+              'begin perform pg_sleep(0.2); return new; end';
+            create trigger take_time before update on {classes}
+              for each row when (new.status = 'Active') execute function public.take_time();
+            create trigger take_time before update on public.program_class_enrollments
+              for each row when (new.enrolled_at is not null) execute function public.take_time();
+            """
+        )
+    caller, editor = db.connect(), db.connect()
+    editor.execute(f"set deadlock_timeout = '{deadlock_timeout}ms'")
+    cancelled = []
+    with ThreadPoolExecutor(1) as threads:
+        for crossing in range(CROSSINGS):
+            due = [db.class_(facility) for _ in range(classes)]
+            if step == "backfill":
+                db.execute("alter table {classes} disable trigger user")
+                db.run(AS_OF)
+                db.execute("alter table {classes} enable trigger user")
+            for class_id in due:
+                db.enrollment(class_id, user_id=resident)
+            class_id = due[crossing * classes // CROSSINGS]
+            run = threads.submit(lambda: caller.execute(RUN).fetchall())
+            editor.execute("select pg_sleep(%s)", [0.35 * crossing / CROSSINGS])
+            with editor.transaction():
+                editor.execute(
+                    "update public.program_class_enrollments set enrollment_status = 'Cancelled'"
+                    f" where {db.class_key} = %s",
+                    [class_id],
+                )
+                editor.execute(f"update {db.classes} set status = 'Cancelled' where id = %s", [class_id])
+            run.result()
+            cancelled.append(class_id)
+    assert {db.status(class_id) for class_id in cancelled} == {"Cancelled"}
+    db.run(AS_OF)
+    assert (
+        db.value(
+            "select count(*) from public.program_class_enrollments"
+            " where enrollment_status = 'Enrolled' and enrolled_at is null"
+        )
+        == 0
+    )
+
+
+@pytest.mark.parametrize(
+    "call", ["class_activation.health()", "class_activation.preview()", "public.activate_scheduled_classes()"]
+)
+@pytest.mark.parametrize("first", ["{classes}", "public.program_class_enrollments", "public.facilities"])
+def test_a_call_that_meets_a_migration_of_the_platform_gives_up_and_the_migration_ends_well(
+    db: Database, call: str, first: str
+) -> None:
+    db.enrollment(db.class_())
+    migration, caller = db.connect(autocommit=False), db.connect()
+    migration.execute("set deadlock_timeout = '5ms'")
+    migration.execute(f"alter table {first.format(classes=db.classes)} add column note text")
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(lambda: caller.execute(f"select * from {call}").fetchall())
+        wait_until(
+            lambda: db.value(
+                "select wait_event_type in ('Lock', 'Timeout') from pg_stat_activity where pid = %s",
+                caller.info.backend_pid,
+            )
+        )
+        for table in (db.classes, "public.facilities", "public.program_class_enrollments", "public.users"):
+            migration.execute(f"alter table {table} add column if not exists note text")
+        with pytest.raises(psycopg.errors.LockNotAvailable, match="locked by another session") as error:
+            waiting.result()
+    assert str(migration.info.backend_pid) in error.value.diag.message_detail
+    migration.commit()
+    assert len(caller.execute(f"select * from {call}").fetchall()) == 1
+
+
+def test_a_call_that_waited_for_the_restructuring_serves_the_new_shape(db: Database) -> None:
+    class_id = db.class_()
+    migration = db.connect(autocommit=False)
+    migration.execute("alter table public.program_classes rename to program_class_cohorts")
+    with ThreadPoolExecutor(1) as threads:
+        caller = db.connect()
+        waiting = threads.submit(
+            lambda: caller.execute("select * from class_activation.preview()").fetchall()
+        )
+        wait_until(
+            lambda: db.value(
+                "select wait_event_type = 'Lock' from pg_stat_activity where pid = %s",
+                caller.info.backend_pid,
+            )
+        )
+        migration.rollback()
+        db.restructure()
+        assert [row.class_id for row in waiting.result()] == [class_id]

@@ -1,0 +1,427 @@
+"""Bad nights, with pg_cron in the platform's database and in another one, as on a managed service.
+
+Nobody here is a superuser but the one who breaks something: a plain role owns the platform and installs, an
+administrator may create roles and monitor. The doctor names the cause, and its fix, typed as printed by the
+role that it names, cures it.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
+
+import psycopg
+import pytest
+from harness import COMMAND, Database, alembic, deploy, own_platform, url, wait_until
+
+NAME = "activate_scheduled_classes"
+WATCH = """
+grant execute on function class_activation.health, class_activation.preview, class_activation.version,
+  class_activation.doctor, class_activation.doctor_installation, class_activation.doctor_platform,
+  class_activation.doctor_pg_cron to {role}
+"""
+
+
+class Service:
+    """A platform of a plain owner, pg_cron in its own database or in another one, and its one job."""
+
+    def __init__(self, db: Database, cron: Database, owner: str, admin: str) -> None:
+        self.db, self.cron, self.owner, self.admin = db, cron, owner, admin
+        self.elsewhere = db is not cron
+
+    def x(self, role: str | None = None) -> list[str]:
+        """Return the options of a deployment by ROLE, by default the owner."""
+        who = {"user": role or self.owner, "password": "secret"}
+        x = [f"url={url(self.db.name, **who)}", f"cron_url={url(self.cron.name, **who)}"]
+        return x[: 1 + self.elsewhere]
+
+    @property
+    def name(self) -> str:
+        return f"{NAME}@{self.db.name}" if self.elsewhere else NAME
+
+    def sql(self, sql: str, role: str | None = None, db: Database | None = None) -> list:
+        """Return the last rows of what ROLE types, by default a superuser."""
+        who = {"user": role, "password": "secret"} if role not in (None, "postgres") else {}
+        with closing((db or self.db).connect(**who)) as connection:
+            cursor = connection.execute(sql)
+            while cursor.nextset():
+                pass
+            return cursor.fetchall() if cursor.description else []
+
+    def jobs(self) -> list:
+        return self.cron.rows(
+            "select schedule, command, database, username, active from cron.job where jobname ~ %s", NAME
+        )
+
+    def doctor(self, role: str | None = None) -> dict:
+        """Return what is not well, by the name of the check, as ROLE sees it."""
+        rows = self.sql("select * from class_activation.doctor() where level <> 'ok'", role or self.owner)
+        return {row.check_name: row for row in rows}
+
+    def pg_cron_calls(self) -> None:
+        """Do what pg_cron does at its next tick, if the job lets it."""
+        for job in self.jobs():
+            if job.active and job.schedule == "*/15 * * * *":
+                with psycopg.connect(dbname=job.database, user=job.username, password="secret") as pg_cron:
+                    pg_cron.execute(job.command)
+
+    def an_hour_passes(self) -> None:
+        self.db.execute("update class_activation.ticks set ticked_at = ticked_at - interval '1 hour'")
+        self.db.execute(
+            "update class_activation.settings set scheduled_at = scheduled_at - interval '1 hour'"
+        )
+
+    def cure(self, fix: str, role: str | None = None) -> None:
+        """Type a fix as it is printed, in the database and as the role that it names."""
+        database = re.match(r"-- in database (\w+)", fix)
+        named = re.match(r"-- (?:in database \w+, )?as (?:role (\w+)|(a superuser))", fix)
+        if named:
+            role = named[1]
+        elif fix.endswith("-- as a superuser"):
+            role = None
+        self.sql(fix, role, self.cron if database else self.db)
+
+
+@pytest.fixture
+def admin(server: Database) -> Iterator[str]:
+    server.execute("create role class_activation_admin login createrole password 'secret' in role pg_monitor")
+    yield "class_activation_admin"
+    server.execute("drop owned by class_activation_admin; drop role class_activation_admin")
+
+
+@pytest.fixture(params=["here", "elsewhere"])
+def service(
+    request: pytest.FixtureRequest,
+    pg_cron: Database,
+    templates: dict[tuple[str, str], str],
+    role: str,
+    admin: str,
+) -> Iterator[Service]:
+    """A service on which all is well."""
+    if request.param == "here":
+        db = request.getfixturevalue("cron")
+    else:
+        pg_cron.execute(f"create database {role} template {templates['classes', 'platform']}")
+        db = Database(role)
+    own_platform(db, role)
+    pg_cron.execute(f"grant usage on schema cron to {role}")
+    if request.param == "elsewhere":
+        pg_cron.execute(f"grant execute on function cron.schedule_in_database to {role}")
+    service = Service(db, pg_cron, role, admin)
+    deploy("upgrade", "head", database="nowhere", x=service.x())
+    db.facility()
+    service.pg_cron_calls()
+    assert service.doctor() == {} == service.doctor("postgres")
+    yield service
+    pg_cron.execute("select cron.unschedule(jobid) from cron.job")
+    if service.elsewhere:
+        service.db.close()
+        pg_cron.execute(f"drop database {service.db.name} with (force)")
+
+
+def test_the_owner_of_a_managed_service_has_one_job(service: Service) -> None:
+    assert service.jobs() == [("*/15 * * * *", COMMAND, service.db.name, service.owner, True)]
+    deploy("upgrade", "head", database="nowhere", x=service.x())
+    assert len(service.jobs()) == 1
+    deploy("downgrade", "base", database="nowhere", x=service.x())
+    assert service.jobs() == []
+
+
+# what happens to the job in pg_cron, and what the doctor of a database that has pg_cron says
+EDITS = {
+    "gone": ("select cron.unschedule({job})", "there is no job"),
+    "inactive": ("select cron.alter_job({job}, active => false)", "is not active"),
+    "rescheduled": (
+        "select cron.alter_job({job}, schedule => '0 11 * * 1')",
+        "has the schedule 0 11 * * 1, not",
+    ),
+    "another command": ("select cron.alter_job({job}, command => 'select 1')", "runs select 1"),
+    "another database": (
+        "select cron.alter_job({job}, database => 'template1')",
+        "is for database template1",
+    ),
+    "another role": ("select cron.alter_job({job}, username => 'class_activation_admin')", "belongs to role"),
+}
+
+
+@pytest.mark.parametrize(("edit", "detail"), EDITS.values(), ids=EDITS)
+def test_a_job_that_was_edited_in_pg_cron_is_brought_back(service: Service, edit: str, detail: str) -> None:
+    service.cron.execute(edit.format(job=service.cron.value("select jobid from cron.job")))
+    service.an_hour_passes()
+
+    for role in (service.owner, "postgres"):
+        found = service.doctor(role)
+        assert found["ticks"].level == "error"
+        if not service.elsewhere and (role == "postgres" or "role" not in detail):
+            assert detail in found["job"].detail
+    # the owner cannot see a job of another role
+    fix = found["ticks"].fix
+    service.cure(fix.replace(f"as role {service.owner} or", "as") if "role" in detail else fix, "postgres")
+
+    assert service.jobs() == [("*/15 * * * *", COMMAND, service.db.name, service.owner, True)]
+    service.pg_cron_calls()
+    assert service.doctor() == {} == service.doctor("postgres")
+
+
+def test_the_fix_for_another_database_shows_what_is_there(service: Service) -> None:
+    service.an_hour_passes()
+    fix = service.doctor()["ticks"].fix
+    if service.elsewhere:
+        shown = service.sql(fix.split("\n")[1], service.owner, service.cron)
+        assert [(row.jobname, row.username, row.role_exists, row.database_exists) for row in shown] == [
+            (service.name, service.owner, True, True)
+        ]
+        assert shown[0].launcher_runs
+    else:
+        assert fix == "select class_activation.schedule();"
+
+
+@pytest.mark.parametrize("by", ["the owner", "a superuser"])
+def test_a_renamed_owner_gets_no_second_job(service: Service, by: str) -> None:
+    new = f"{service.owner}_renamed"
+    service.cron.execute(f"alter role {service.owner} rename to {new}; alter role {new} password 'secret'")
+    old, service.owner = service.owner, new
+    try:
+        service.an_hour_passes()
+        with pytest.raises(psycopg.Error, match=r"belongs to role|in another database"):
+            service.sql("select class_activation.schedule()", new)
+        for command in (("upgrade", "head"), ("downgrade", "base")):
+            schedule = ["schedule=*/15 * * * *"] if command[0] == "upgrade" else []
+            process = alembic(*command, database="nowhere", x=[*service.x(), *schedule])
+            assert process.returncode != 0
+            assert old in process.stderr
+        assert [job.username for job in service.jobs()] == [old]
+
+        fix = service.doctor()["ticks" if service.elsewhere else "job"].fix
+        if by == "a superuser":
+            service.cure(fix)
+            assert [job.username for job in service.jobs()] == [new]
+            assert service.db.value("select job_username from class_activation.settings") in (old, new)
+            deploy("upgrade", "head", database="nowhere", x=service.x())
+            service.pg_cron_calls()
+            assert service.doctor() == {}
+            deploy("downgrade", "base", database="nowhere", x=service.x())
+    finally:
+        service.cron.execute(f"alter role {new} rename to {old}; alter role {old} password 'secret'")
+        service.owner = old
+    if by == "the owner":
+        service.pg_cron_calls()
+        assert service.doctor() == {}
+        deploy("downgrade", "base", database="nowhere", x=service.x())
+    assert service.jobs() == []
+
+
+def test_a_renamed_database_gets_no_second_job(service: Service) -> None:
+    if not service.elsewhere:
+        pytest.skip("pg_cron's own database keeps its name")
+    old, new = service.db.name, f"{service.db.name}_renamed"
+    service.db.close()
+    service.cron.execute(f"alter database {old} rename to {new}")
+    service.db = Database(new)
+    service.an_hour_passes()
+
+    service.cure(service.doctor()["ticks"].fix)
+    assert [job.database for job in service.jobs()] == [new]
+    deploy("upgrade", "head", database="nowhere", x=service.x())
+    service.pg_cron_calls()
+    assert service.doctor() == {}
+    assert [job.database for job in service.jobs()] == [new]
+    deploy("downgrade", "base", database="nowhere", x=service.x())
+    assert service.jobs() == []
+
+
+def test_whoever_cannot_see_the_job_schedules_nothing_on_top(service: Service) -> None:
+    service.cron.execute(
+        f"grant {service.owner} to {service.admin}; grant usage on schema cron to {service.admin}"
+    )
+    service.cron.execute(f"grant execute on function cron.schedule_in_database to {service.admin}")
+    assert service.doctor(service.admin) == {}
+    service.an_hour_passes()
+    assert (
+        f"role {service.owner}" in service.doctor(service.admin)["ticks" if service.elsewhere else "job"].fix
+    )
+
+    for bypassrls in ("nobypassrls", "bypassrls"):
+        service.cron.execute(f"alter role {service.admin} {bypassrls}")
+        with pytest.raises(psycopg.Error) as error:
+            service.sql("select class_activation.schedule('0 * * * *')", service.admin)
+        assert service.owner in error.value.diag.message_hint
+        admins = service.x(service.admin)
+        for command in (("upgrade", "head"), ("downgrade", "base")):
+            options = [*admins, "schedule=0 * * * *"] if command[0] == "upgrade" else admins
+            if (command[0], bypassrls) == ("downgrade", "bypassrls"):
+                continue
+            process = alembic(*command, database="nowhere", x=options)
+            assert process.returncode != 0
+            assert f"role {service.owner}" in process.stderr
+        assert service.jobs() == [("*/15 * * * *", COMMAND, service.db.name, service.owner, True)]
+    service.cron.execute(f"revoke {service.owner} from {service.admin}")
+
+
+def test_a_launcher_that_died_of_a_role_is_found_from_any_database(service: Service) -> None:
+    service.cron.execute("create role class_activation_gone login")
+    service.cron.execute(
+        "select cron.schedule_in_database('other', '0 0 1 1 *', 'select 1', 'postgres', 'class_activation_gone')"
+    )
+    service.cron.execute("drop role class_activation_gone")
+    service.cron.execute("select cron.schedule('reload', '0 0 1 1 *', 'select 1')")
+    service.an_hour_passes()
+
+    service.db.execute(WATCH.format(role=service.admin))
+    for role in (service.owner, service.admin, "postgres"):
+        row = wait_until(lambda role=role: service.doctor(role).get("pg_cron_launcher"))
+    service.cure(row.fix)
+    wait_until(lambda: "pg_cron_launcher" not in service.doctor())
+
+
+def test_a_pause_is_a_setting_that_an_upgrade_keeps(service: Service) -> None:
+    due = service.db.class_()
+    service.sql("select class_activation.pause()", service.owner)
+    deploy("upgrade", "head", database="nowhere", x=service.x())
+    service.pg_cron_calls()
+    assert service.db.status(due) == "Scheduled"
+    health = service.sql("select * from class_activation.health()", service.owner)[0]
+    assert (health.status, health.overdue_classes, health.seconds_since_last_run < 60) == ("warning", 0, True)
+    assert list(service.doctor()) == ["pause"]
+
+    # a pause that has passed no longer hides what is overdue
+    service.db.execute("update class_activation.settings set paused_until = now()")
+    assert service.sql("select status from class_activation.health()")[0].status == "critical"
+    service.sql("select class_activation.pause('2999-01-01')", service.owner)
+    row = service.doctor()["pause"]
+    assert "until 2999-01-01" in row.detail
+    service.cure(row.fix, service.owner)
+    service.pg_cron_calls()
+    assert service.db.status(due) == "Active"
+
+
+def test_the_hour_counts_from_the_next_tick(service: Service) -> None:
+    assert service.sql("select class_activation.schedule(p_not_before => '06:30')", service.owner)[0][0] is (
+        None if service.elsewhere else service.cron.value("select jobid from cron.job")
+    )
+    service.pg_cron_calls()
+    service.db.class_()
+    service.pg_cron_calls()
+    assert str(service.db.last_run().not_before) == "06:30:00"
+
+
+# what happens in the platform's database: the check, what it says, and who cures it (null: the platform)
+NIGHTS: dict[str, tuple[str, str, str, str | None]] = {
+    "zone misspelt": (
+        "update public.facilities set timezone = 'America/Chicgo', name = 'Kenai'",
+        "timezones",
+        "'America/Chicgo' at facility 1 (Kenai)",
+        "update public.facilities set timezone = 'America/Chicago'",
+    ),
+    "system_batch deleted": (
+        "update public.users set deleted_at = now() where username = 'system_batch'",
+        "batch_user",
+        "is deleted",
+        None,
+    ),
+    "two users system_batch": (
+        "insert into public.users (id, username, name_first, name_last, email, role) select 100000, username, '', '', '', role"
+        " from public.users where username = 'system_batch'",
+        "batch_user",
+        "2 live users are named system_batch, and only user 99999",
+        None,
+    ),
+    "settings row gone": ("delete from class_activation.settings", "settings", "has no row", None),
+    "constraint": (
+        "alter table public.program_classes add constraint never check (status <> 'Active') not valid",
+        "problems",
+        "(Class of 2026-03-02) at Facility in America/Chicago: 23514",
+        "alter table public.program_classes drop constraint never",
+    ),
+    "planted": (
+        "create view public.program_class_cohorts as select 1 as id; alter view public.program_class_cohorts owner to {admin}",
+        "planted",
+        "public.program_class_cohorts of role class_activation_admin",
+        "drop view public.program_class_cohorts",
+    ),
+}
+
+
+@pytest.mark.parametrize(("event", "name", "detail", "cure"), NIGHTS.values(), ids=NIGHTS)
+def test_what_happens_in_the_platform_is_named_and_cured(
+    service: Service, event: str, name: str, detail: str, cure: str | None
+) -> None:
+    if service.elsewhere:
+        pytest.skip("the same in both topologies")
+    service.db.execute(event.format(admin=service.admin))
+    due = service.db.class_(1)
+    if name == "problems":
+        service.pg_cron_calls()
+    row = service.doctor()[name]
+    assert detail in row.detail
+    service.sql(cure or row.fix, None if name == "planted" else service.owner)
+    if name != "settings":
+        service.pg_cron_calls()
+        assert service.db.status(due) == "Active"
+        assert service.doctor() == {}
+    assert name not in service.doctor()
+
+
+@pytest.mark.parametrize("savepoint", ["", "savepoint s;"])
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_class_that_an_idle_transaction_has_locked_names_it(
+    service: Service, savepoint: str, shared: bool
+) -> None:
+    if service.elsewhere:
+        pytest.skip("the same in both topologies")
+    due = service.db.class_(1, name="Welding")
+    strength = "for share" if shared else "for update"
+    editors = [service.db.connect(user=service.owner, password="secret") for _ in range(1 + shared)]
+    for editor in editors:
+        editor.execute(f"begin; {savepoint} select from public.program_classes where id = {due} {strength}")
+    service.pg_cron_calls()
+
+    row = service.doctor()["locked_classes"]
+    for editor in editors:
+        assert f"process {editor.info.backend_pid} of role {service.owner}" in row.detail
+    assert "(Welding)" in row.detail
+    service.cure(row.fix, service.owner)
+    service.pg_cron_calls()
+    assert service.db.status(due) == "Active"
+
+
+def in_time(call: Callable[[], Any]) -> Any:
+    """Return what a call returns; nothing where a busy machine let a timeout end it."""
+    try:
+        return call()
+    except psycopg.errors.QueryCanceled:
+        return None
+
+
+def test_doctor_waits_for_no_migration_and_keeps_within_100_ms(service: Service) -> None:
+    service.db.execute(f"alter role {service.owner} set statement_timeout = '100ms'")
+    service.db.due_classes(500, start_dt="date '2999-01-01'")
+    wait_until(lambda: in_time(service.doctor) == {})
+    migration = service.db.connect()
+    migration.execute("begin; lock table public.program_classes")
+    found = wait_until(lambda: in_time(service.doctor))
+    assert f"process {migration.info.backend_pid} of role postgres" in found["platform"].detail
+    migration.execute("rollback; begin; lock table class_activation.settings")
+    found = wait_until(lambda: in_time(service.doctor))
+    assert {row.level for row in found.values()} == {"warning"}
+    service.db.execute(f"alter role {service.owner} reset statement_timeout")
+
+
+def test_what_a_monitoring_role_sees_is_what_the_readme_grants(service: Service) -> None:
+    watcher = service.admin
+    service.db.execute(WATCH.format(role=watcher))
+    assert service.doctor(watcher) == {}
+    service.an_hour_passes()
+    service.db.class_(1)
+    assert set(service.doctor(watcher)) == {"ticks", "overdue_classes"}
+
+
+def test_a_dropped_function_is_reported_and_the_next_upgrade_brings_it_back(service: Service) -> None:
+    service.db.execute("drop function class_activation.tick()")
+    with pytest.raises(psycopg.errors.UndefinedFunction):
+        service.pg_cron_calls()
+    row = service.doctor()["installation"]
+    assert ("class_activation.tick()" in row.detail, row.fix) == (True, "alembic upgrade head")
+    deploy("upgrade", "head", database="nowhere", x=service.x())
+    service.pg_cron_calls()
+    assert service.doctor() == {}
