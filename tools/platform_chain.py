@@ -133,7 +133,7 @@ def climb(migrations: list[Migration], first: int, job: str, without: str) -> in
             check(migration.name, job, without)
         else:
             new = f"not installed: {refusals[-1]}" if refusals[-1] not in refusals[:-1] else ""
-            print(f"{migration.name:<50}{shorten(new, 60, placeholder=' …')}")
+            print(f"{migration.name:<50}{shorten(new, 80, placeholder=' …')}")
     return installed or sys.exit("class activation cannot be installed after any of these migrations")
 
 
