@@ -2,6 +2,7 @@
 
 import os
 import random
+import subprocess
 import uuid
 from collections.abc import Iterator
 from contextlib import closing

@@ -96,13 +96,13 @@ def main() -> None:
         db,
         """
         select class_name, facility_name, start_dt, due_at, due, enrollments_to_backfill as to_backfill
-        from class_activation.preview(p_not_before => '00:00')
+        from class_activation.preview()
         """,
     )
 
     chapter(
         "4. By hand",
-        "What a DBA types: every class is activated whose start date has come where it is taught.",
+        "What a DBA types: every class is activated for which it is 5 AM on its start date, or later.",
     )
     show(
         db,
@@ -125,15 +125,14 @@ def main() -> None:
     show(
         db,
         f"""
-        select a.class_id, f.name as facility, a.enrollments_backfilled,
-          to_char(a.activated_at at time zone f.timezone, 'HH24:MI:SS.MS') as activated_at_local_time
-        from class_activation.activations a
-        join facilities f on f.id = a.facility_id
-        where a.class_id = {class_id}
+        select class_name, facility_name, to_char(local_time, 'HH24:MI:SS.MS') as local_time,
+          enrollments_backfilled, called_by
+        from class_activation.history()
+        where class_id = {class_id}
         """,
     )
 
-    chapter("6. The log", "What did it do?")
+    chapter("6. The log", "What did it do? A tick that finds nothing due leaves no row.")
     show(
         db,
         """

@@ -139,8 +139,8 @@ begin
     from cron.job j
     where j.jobname = 'activate_scheduled_classes';
   end if;
-exception when lock_not_available then
-  -- pg_cron is being installed, removed or updated
+exception when lock_not_available or insufficient_privilege then
+  -- pg_cron is being installed or removed, or its table is closed
   visible := null;
 end;
 $function$;
