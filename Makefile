@@ -15,7 +15,7 @@ help:
 	@echo "make quick      the tests of the functions, on one shape of the platform, in less than a minute"
 	@echo "make lint       style of Python and shell"
 	@echo "make mornings   5 AM at seven facilities, by this job and by the platform's worker, on a moved clock (Docker)"
-	@echo "make platform   does it work with the platform's migrations? MIGRATIONS=../UnlockEdv2/backend/migrations"
+	@echo "make platform   the job under the platform's own migrations (MIGRATIONS=../UnlockEdv2/backend/migrations)"
 	@echo "make dist       dist/class-activation-$(RELEASE).sql and -uninstall.sql, which need psql alone"
 	@echo "make bench      what the job costs, side by side with five other ways to do the same"
 
