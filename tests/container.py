@@ -6,7 +6,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -61,7 +61,7 @@ class Container:
 
     def set_clock(self, instant: datetime) -> None:
         """Set the clock of every process in it, from which it goes on."""
-        offset = (instant - datetime.now(timezone.utc)).total_seconds()
+        offset = (instant - datetime.now(UTC)).total_seconds()
         new = Path(self._clock.name, "new")
         new.write_text(f"{offset:+.6f}")
         new.rename(Path(self._clock.name, "offset"))

@@ -1,14 +1,14 @@
 """What a run writes, what it returns, what it remembers, and what it refuses."""
 
 import json
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
 from harness import BATCH_USER, Database
 
 AS_OF = "2026-03-02 12:00Z"
-INSTANT = datetime(2026, 3, 2, 12, tzinfo=timezone.utc)
+INSTANT = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
 def test_the_class_and_its_enrollments_get_what_the_application_would_write(db: Database) -> None:
@@ -149,7 +149,7 @@ def test_a_run_with_nothing_to_do_is_remembered_too(db: Database) -> None:
     assert db.last_run().classes_activated == 0
 
 
-def test_housekeeping_removes_runs_older_than_90_days_and_keeps_activations(db: Database) -> None:
+def test_a_tick_removes_runs_older_than_90_days_and_keeps_activations(db: Database) -> None:
     db.class_()
     db.run(AS_OF)
     for days in (89, 91):
@@ -160,10 +160,14 @@ def test_housekeeping_removes_runs_older_than_90_days_and_keeps_activations(db: 
         )
     db.execute("update class_activation.activations set activated_at = now() - interval '10 years'")
 
-    assert db.row("select * from class_activation.housekeeping()") == (1, 0)
+    for days in (9, 6):
+        db.execute("insert into class_activation.ticks values (now() - make_interval(days => %s))", days)
 
+    db.execute("select class_activation.tick()")
+
+    assert db.value("select count(*) from class_activation.ticks") == 2
     oldest = db.value("select min(started_at) from class_activation.runs")
-    assert timedelta(days=88) < datetime.now(timezone.utc) - oldest < timedelta(days=90)
+    assert timedelta(days=88) < datetime.now(UTC) - oldest < timedelta(days=90)
     assert db.value("select count(*) from class_activation.activations") == 1
 
 

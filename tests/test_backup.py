@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from container import container, needs_docker
@@ -83,7 +83,7 @@ def test_restored_into_a_newer_major_version_pg_cron_goes_on(server: Database, d
         text=True,
     )
     assert f"Dumped from database version {server.connection.info.server_version // 10000}." not in dump
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     with container(now) as newer:
         restored = newer.database()
 

@@ -1,6 +1,6 @@
 """One bad class never stops the others."""
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import psycopg
 import pytest
@@ -445,7 +445,7 @@ def test_a_date_that_no_timestamp_holds_is_a_problem_and_all_others_are_answered
     due, later = db.class_(facility, "2026-03-02"), db.class_(facility, "2999-01-02")
     bad = {db.class_(place, start_dt): past for start_dt, past in IMPOSSIBLE}
     wrong, sqlstate = ("timezone", "22023") if zone == "Mars/Phobos" else ("start_dt", "22008")
-    soon = datetime(2999, 1, 2, 12, tzinfo=timezone.utc)
+    soon = datetime(2999, 1, 2, 12, tzinfo=UTC)
 
     shown = {
         row.class_id: row
@@ -504,7 +504,7 @@ def test_the_next_morning_is_that_of_a_class_that_will_be_activated(db: Database
     db.class_(db.facility("America/Chicago"), f"{today.year + 1}-06-10")
 
     assert db.value("select next_due_at from class_activation.health('05:00')") == datetime(
-        today.year + 1, 6, 10, 10, tzinfo=timezone.utc
+        today.year + 1, 6, 10, 10, tzinfo=UTC
     )
 
 

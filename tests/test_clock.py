@@ -1,7 +1,7 @@
 """5 AM on a server whose clock is moved: pg_cron alone calls the job."""
 
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from container import Container, container, needs_docker
@@ -47,7 +47,7 @@ def before_five() -> Iterator[Container]:
 def activated_at(db: Database) -> datetime:
     """Await the activation."""
     wait_until(lambda: db.value("select count(*) from class_activation.activations"))
-    return db.value("select activated_at from class_activation.activations").astimezone(timezone.utc)
+    return db.value("select activated_at from class_activation.activations").astimezone(UTC)
 
 
 def test_after_an_outage_the_first_tick_makes_up_for_what_was_missed(before_five: Container) -> None:

@@ -1,4 +1,4 @@
-"""What the documents tell a DBA to type, typed."""
+"""The statements in the documents, typed, and the headings, tests and functions that they name."""
 
 import re
 from collections.abc import Iterator
@@ -9,25 +9,25 @@ from harness import ROOT, Database, client, deploy
 
 DOCUMENTS = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/*.md"))]
 PLATFORM = "select * from class_activation.platform() \\gset\n"
-# what needs a server with a subscription, or of one vendor
-NOT_TYPED = re.compile("subscription|grant_pgcron_privileges")
+# what needs a server with a subscription or of one vendor, or no transaction
+NOT_TYPED = re.compile("subscription|grant_pgcron_privileges|concurrently")
 
 
 def statements(document: str) -> list[str]:
     """Return the blocks of SQL, and the statements in the text, of a document."""
-    text = (ROOT / document).read_text()
-    blocks = re.findall(r"^```sql\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    code = re.findall(r"`([^`]*)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+    page = text(document)
+    blocks = re.findall(r"^```sql\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    code = re.findall(r"`([^`]*)`", re.sub(r"^```.*?^```", "", page, flags=re.MULTILINE | re.DOTALL))
     lines = [" ".join(words.split()) for words in code]
     verbs = r"(select|update|grant|alter|insert|delete|truncate|listen) [^…]+"
     return [
-        text for text in [*blocks, *filter(re.compile(verbs).fullmatch, lines)] if not NOT_TYPED.search(text)
+        sql for sql in [*blocks, *filter(re.compile(verbs).fullmatch, lines)] if not NOT_TYPED.search(sql)
     ]
 
 
 @pytest.fixture
 def words(cron: Database, role: str, shape: str) -> Iterator[dict[str, str]]:
-    """What stands in the documents in capitals, and what it is here."""
+    """Return values for the words in capitals."""
     deploy("upgrade", "head", database=cron.name)
     if shape == "cohorts":
         cron.restructure()
@@ -40,7 +40,6 @@ def words(cron: Database, role: str, shape: str) -> Iterator[dict[str, str]]:
         yield {
             "CLASS_ID": activated,
             "ID": activated,
-            "INSTANT": "2026-01-01 12:00Z",
             "JOBID": cron.value("select max(jobid) from cron.job"),
             "NAME": role,
             "OWNER": role,
@@ -48,6 +47,7 @@ def words(cron: Database, role: str, shape: str) -> Iterator[dict[str, str]]:
             "PLATFORM": cron.name,
             "ROLE": role,
             "RUN_ID": cron.last_run().id,
+            "TIME": "2026-01-01 12:00Z",
         }
     cron.classes = "public.program_classes"
 
@@ -64,15 +64,62 @@ def anchor(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
+def anchors(document: str) -> list[str]:
+    """Return what links to the headings of a document end with."""
+    return [anchor(heading) for heading in re.findall(r"^#+ (.*)$", text(document), re.MULTILINE)]
+
+
+def text(path: str) -> str:
+    return (ROOT / path).read_text()
+
+
 @pytest.mark.parametrize("document", [*DOCUMENTS, "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"])
-def test_what_a_document_refers_to_is_there(document: str) -> None:
-    text = (ROOT / document).read_text()
-    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", text):
+def test_links_and_test_names_in_a_document_exist(document: str) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", text(document)):
         path, _, heading = target.partition("#")
         file = (ROOT / document).parent / path if path else ROOT / document
         assert file.exists(), target
         if heading:
-            assert heading in map(anchor, re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)), target
+            assert heading in anchors(str(file)), target
     tests = "".join(path.read_text() for path in ROOT.glob("tests/test_*.py"))
-    for name in re.findall(r"`(test_\w+)(?:\.py)?`", text):
+    for name in re.findall(r"`(test_\w+)(?:\.py)?`", text(document)):
         assert f"def {name}(" in tests or (ROOT / "tests" / f"{name}.py").exists(), name
+
+
+def test_documents_that_the_code_names_exist() -> None:
+    for file in [
+        path
+        for folder in ("sql", "migrations", "monitoring", "tools")
+        for path in ROOT.rglob(f"{folder}/**/*")
+    ]:
+        if file.suffix not in (".sql", ".py", ".yml"):
+            continue
+        for document, heading in re.findall(r"(docs/[\w-]+\.md)(?:#([\w-]+))?", file.read_text()):
+            assert (ROOT / document).exists(), f"{file} names {document}"
+            assert not heading or heading in anchors(document), f"{file} names {document}#{heading}"
+
+
+def test_the_runbook_leads_from_each_alert_and_each_check_of_the_doctor_to_a_section() -> None:
+    rows = [line for line in text("docs/runbook.md").splitlines() if line.startswith("|") and "](" in line]
+    found = set(re.findall(r"`(\w+)`", "".join(row.rpartition("](")[0] for row in rows)))
+    alerts = re.findall(r"- alert: (\w+)", text("monitoring/alerts.yml"))
+    doctor = "".join(path.read_text() for path in ROOT.glob("sql/doctor/doctor*.sql"))
+    checks = re.findall(r"'(\w+)',\s+(?:case\b[^;]*?end, )?'(?:error|warning|ok)'", doctor)
+    assert len(checks) > 20
+    assert {*alerts, *checks} <= found
+
+
+def test_the_list_of_functions_with_the_owners_rights_is_complete() -> None:
+    listed = re.findall(r"^\| `([\w.]+)` \|", text("SECURITY.md"), re.MULTILINE)
+    files = [path.read_text() for path in ROOT.glob("sql/*/*.sql")]
+    definers = [sql for sql in files if "\nsecurity definer\n" in sql]
+    assert sorted(listed) == sorted(
+        re.search(r"create or replace function ([\w.]+)", sql)[1] for sql in definers
+    )
+
+
+def test_the_release_is_the_same_everywhere() -> None:
+    release = re.search(r'^version = "(.*)"', text("pyproject.toml"), re.MULTILINE)[1]
+    assert f"return '{release}';" in text("sql/operate/version.sql")
+    assert [*ROOT.glob(f"migrations/versions/{release}*.py")]
+    assert f"## {release} (" in text("CHANGELOG.md")

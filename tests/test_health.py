@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
@@ -53,7 +53,7 @@ def test_health_is_ok_after_a_run(db: Database) -> None:
 
 def test_health_is_critical_when_classes_are_overdue_and_only_past_the_grace(db: Database) -> None:
     db.run()
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     it_is_seven = posix_zone(timedelta(hours=7) - timedelta(hours=now.hour, minutes=now.minute))
     db.class_(db.facility(it_is_seven), now.date())
 

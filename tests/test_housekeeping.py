@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import psycopg
 import pytest
 from harness import COMMAND, Database, deploy
 
@@ -35,7 +34,6 @@ def test_housekeeping_removes_what_pg_cron_logged_of_the_jobs_more_than_a_week_a
 ) -> None:
     deploy("upgrade", "head", database=cron.name)
     of_ours, of_another = (cron.name, COMMAND), (cron.name, "select 1")
-    of_0_1_0 = (cron.name, "select public.activate_scheduled_classes(p_not_before => '05:00')")
     elsewhere = ("another_database", COMMAND)
     # in the order of time; the jobid may be that of a job that is no more, and a run may have no time
     log = [
@@ -43,7 +41,7 @@ def test_housekeeping_removes_what_pg_cron_logged_of_the_jobs_more_than_a_week_a
         (of_ours, 9),
         (elsewhere, 9),
         (of_ours, None),
-        (of_0_1_0, 8),
+        (of_ours, 8),
         (of_ours, 6),
         (of_ours, None),
     ]
@@ -57,7 +55,8 @@ def test_housekeeping_removes_what_pg_cron_logged_of_the_jobs_more_than_a_week_a
             days,
         )
 
-    assert cron.row("select * from class_activation.housekeeping()") == (0, 3)
+    cron.execute("insert into class_activation.ticks values (now() - interval '9 days')")
+    cron.execute(COMMAND)
 
     kept = cron.rows("delete from cron.job_run_details where runid < 0 returning runid")
     assert [log[row.runid] for row in kept] == [
@@ -85,13 +84,16 @@ def test_a_lock_on_the_log_of_pg_cron_does_not_delay_a_run(scheduled: Database, 
 
     with open_transaction(scheduled, statement):
         caller.execute(COMMAND)
-
         assert scheduled.status(class_id) == "Active"
         assert scheduled.enrolled_at(enrollment) is not None
-        # housekeeping gives up and says so
-        with pytest.raises(psycopg.errors.LockNotAvailable):
-            caller.execute("select class_activation.housekeeping()")
-    assert scheduled.value("select cron_runs_removed from class_activation.housekeeping()") == 1
+        # nothing is due: housekeeping gives up soon, and the tick is recorded
+        caller.execute("insert into class_activation.ticks values (now() - interval '9 days')")
+        caller.execute(COMMAND)
+    assert scheduled.value("select count(*) from class_activation.ticks") == 2
+    assert scheduled.value("select count(*) from cron.job_run_details where runid = -1") == 1
+    scheduled.execute("insert into class_activation.ticks values (now() - interval '9 days')")
+    scheduled.execute(COMMAND)
+    assert scheduled.value("select count(*) from cron.job_run_details where runid = -1") == 0
 
 
 @pytest.mark.parametrize(
@@ -103,7 +105,6 @@ def test_settings_of_the_session_do_not_undo_a_run(scheduled: Database, setting:
     session.execute(f"set {setting}")
 
     session.execute(COMMAND)
-    session.execute("select class_activation.housekeeping()")
 
     assert scheduled.status(class_id) == "Active"
     assert session.execute("select job_active from class_activation.health()").fetchone() == (True,)

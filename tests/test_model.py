@@ -5,7 +5,7 @@ Longer, by hand: make test PYTEST='tests/test_model.py --hypothesis-profile=long
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -104,7 +104,7 @@ class Model:
                 if not is_known:
                     unknown.add(class_id)
                 else:
-                    due[class_id] = start.replace(tzinfo=zone).astimezone(timezone.utc)
+                    due[class_id] = start.replace(tzinfo=zone).astimezone(UTC)
         return sorted(due, key=lambda class_id: (due[class_id], class_id)), unknown
 
     def waiting(self, class_id: int) -> int:
@@ -204,7 +204,7 @@ def change(**values: list[Any]) -> st.SearchStrategy[dict[str, Any]]:
 FACILITIES = st.sampled_from([1, 2, 3])
 START_DATES = st.sampled_from([*DAYS, None])
 NOT_BEFORE = st.sampled_from([time(5), time(0)])
-LONG_AGO = datetime(2026, 1, 1, tzinfo=timezone.utc)
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 ENROLLMENTS = change(
     enrollment_status=["Enrolled", "Incomplete: Withdrawn"],
     enrolled_at=[None, LONG_AGO],
@@ -224,7 +224,7 @@ class Platform(RuleBasedStateMachine):
         super().__init__()
         self.db = db
         self.model = Model()
-        self.as_of = datetime(2026, 5, 1, tzinfo=timezone.utc)
+        self.as_of = datetime(2026, 5, 1, tzinfo=UTC)
 
     @initialize(
         target=classes,
@@ -308,7 +308,7 @@ class Platform(RuleBasedStateMachine):
         wall = datetime.combine(
             class_.start_dt or DAYS[0], local, ZoneInfo(zone if zone in ZONES else EARLIEST)
         )
-        self.as_of = wall.astimezone(timezone.utc) + later
+        self.as_of = wall.astimezone(UTC) + later
 
     @rule(hours=st.sampled_from([1, 12]))
     def hours_pass(self, hours: int) -> None:

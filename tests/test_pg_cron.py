@@ -2,7 +2,7 @@
 
 import os
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
@@ -22,7 +22,7 @@ where jobname ~ '^activate_scheduled_classes'
 def test_at_5_am_at_its_facility_pg_cron_activates_a_class_by_itself(cron: Database) -> None:
     deploy("upgrade", "head", database=cron.name, x=["schedule=* * * * *"])
     # the minute after next begins at 5 AM at one facility and at 4:30 at another
-    now = cron.value("select clock_timestamp()").astimezone(timezone.utc)
+    now = cron.value("select clock_timestamp()").astimezone(UTC)
     five = now.replace(second=0, microsecond=0) + timedelta(minutes=2 if now.second > 50 else 1)
     offset = timedelta(hours=5) - timedelta(hours=five.hour, minutes=five.minute)
     due = cron.class_(cron.facility(posix_zone(offset)), five.date())
@@ -219,7 +219,7 @@ def test_health_and_preview_use_the_hour_that_is_set(cron: Database) -> None:
         "select due_at from class_activation.preview()",
         "select next_due_at from class_activation.health()",
     ):
-        assert cron.value(sql).astimezone(timezone.utc).isoformat() == "2999-01-01T12:30:00+00:00"
+        assert cron.value(sql).astimezone(UTC).isoformat() == "2999-01-01T12:30:00+00:00"
     assert cron.row(JOBS).schedule == "*/15 * * * *"
 
 
@@ -399,7 +399,7 @@ def test_a_script_for_two_databases_is_refused(platform: Database) -> None:
 
 def test_the_server_of_the_tests_is_the_one_that_pg_variables_name(pg_cron: Database) -> None:
     assert pg_cron.connection.info.port == int(os.environ.get("PGPORT", "5432"))
-    assert datetime.now(timezone.utc) - pg_cron.value("select now()") < timedelta(minutes=1)
+    assert datetime.now(UTC) - pg_cron.value("select now()") < timedelta(minutes=1)
 
 
 def test_an_old_pg_cron_is_refused_before_anything_is_done(cron: Database) -> None:

@@ -107,4 +107,9 @@ def test_through_a_pooler_it_is_deployed_and_the_pooled_session_is_as_before(
     assert platform.catalog() == bare
     assert settings(pooled) == before
     locks = "select count(*) from pg_locks where locktype = 'advisory' and pid <> pg_backend_pid()"
-    assert platform.value(f"{locks} and database = (select oid from pg_database where datname = current_database())") == 0
+    assert (
+        platform.value(
+            f"{locks} and database = (select oid from pg_database where datname = current_database())"
+        )
+        == 0
+    )

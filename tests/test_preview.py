@@ -1,6 +1,6 @@
 """preview(): what a run would do."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
@@ -32,7 +32,7 @@ def test_preview_shows_each_scheduled_class_and_when_it_is_due(db: Database) -> 
         "facility_name": "Pueblo",
         "timezone": "America/Denver",
         "start_dt": datetime(2026, 3, 2).date(),
-        "due_at": datetime(2026, 3, 2, 12, tzinfo=timezone.utc),
+        "due_at": datetime(2026, 3, 2, 12, tzinfo=UTC),
         "due": True,
         "late": timedelta(minutes=30),
         "enrollments_to_backfill": 2,
@@ -105,7 +105,7 @@ def test_a_run_activates_exactly_what_preview_shows_as_due(db: Database) -> None
     )
     activated = 0
     for hour in range(-80, 100, 7):
-        as_of = str(datetime(2026, 3, 8, tzinfo=timezone.utc) + timedelta(hours=hour))
+        as_of = str(datetime(2026, 3, 8, tzinfo=UTC) + timedelta(hours=hour))
         due = [row.class_id for row in db.preview(as_of, "05:00").values() if row.due]
         assert [row.class_id for row in db.run(as_of, "05:00")] == due
         activated += len(due)

@@ -26,7 +26,9 @@ def cell(value: object) -> str:
     """Return a value as psql shows it."""
     if value is None:
         return ""
-    return f"{value:%Y-%m-%d %H:%M:%SZ}" if isinstance(value, datetime) else str(value)
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}{'Z' if value.tzinfo else ''}"
+    return str(value)
 
 
 def show(db: Database, sql: str, limit: int = 6) -> int:
@@ -65,7 +67,7 @@ def main() -> None:
     db = Database(os.environ.get("PGDATABASE", "postgres"))
     db.execute("set timezone = 'UTC'")
 
-    chapter("1. A platform", "Six facilities, six clocks. Classes wait for their start date, Scheduled.")
+    chapter("1. A platform", "Six facilities in six time zones. Scheduled classes wait for their start date.")
     db.load_platform()
     db.execute((ROOT / "tests/sample.sql").read_text())
     show(
@@ -81,9 +83,7 @@ def main() -> None:
         """,
     )
 
-    chapter(
-        "2. Deploy", "Every minute instead of every quarter of an hour, so that you need not wait for long."
-    )
+    chapter("2. Deploy", "Every minute instead of every 15 minutes, so that you do not wait long.")
     console.print("[bold]alembic -x schedule='* * * * *' upgrade head[/]")
     deployment = alembic("upgrade", "head", database=db.name, x=["schedule=* * * * *"])
     console.print(deployment.stderr)
@@ -102,7 +102,7 @@ def main() -> None:
 
     chapter(
         "4. By hand",
-        "What a DBA types: every class is activated for which it is 5 AM on its start date, or later.",
+        "What a DBA types: it activates every class whose start date and hour have arrived at its facility.",
     )
     show(
         db,
@@ -111,10 +111,10 @@ def main() -> None:
         from activate_scheduled_classes()
         """,
     )
-    console.print("Again: nothing is done twice.\n")
+    console.print("A second call finds nothing to do.\n")
     show(db, "select * from activate_scheduled_classes()")
 
-    chapter("5. By itself", "A class at a facility where it is almost 5 AM. From here on, nothing is typed.")
+    chapter("5. By itself", "A class at a facility where it is almost 5 AM. pg_cron does the rest.")
     now = datetime.now(timezone.utc)
     five = now.replace(second=0, microsecond=0) + timedelta(minutes=2 if now.second > 45 else 1)
     zone = posix_zone(timedelta(hours=5) - timedelta(hours=five.hour, minutes=five.minute))
@@ -132,7 +132,7 @@ def main() -> None:
         """,
     )
 
-    chapter("6. The log", "What did it do? A tick that finds nothing due leaves no row.")
+    chapter("6. The log", "What did it do, and what comes next? A tick that finds nothing due leaves no row.")
     show(
         db,
         """
@@ -142,7 +142,19 @@ def main() -> None:
         """,
     )
 
-    chapter("7. A bad morning", "A time zone is mistyped. Is all well? If not, why, and what is to be done?")
+    show(
+        db,
+        """
+        select class_name, facility_name, timezone, due_at,
+          to_char(due_at at time zone timezone, 'Dy HH24:MI') as local_time,
+          enrollments_to_backfill as residents
+        from class_activation.preview()
+        where not due
+        """,
+        limit=5,
+    )
+
+    chapter("7. A bad morning", "A time zone is misspelled. Is all well? If not, why, and what fixes it?")
     show(
         db,
         "update facilities set timezone = 'America/Anchorge' where name = 'Kenai' returning name, timezone",

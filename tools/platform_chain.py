@@ -187,7 +187,7 @@ def main(folder: str = "", first: str = "", keep: str = "") -> None:
         try:
             survey(migrations, int(first), server, job)
         except (SystemExit, psycopg.Error) as failure:
-            sys.exit(f"\n{failure}\nWhat to do: docs/operations.md, Before the platform's next release")
+            sys.exit(f"\n{failure}\nWhat to do: docs/administration.md, Before the platform's next release")
         finally:
             if keep:
                 print(f"psql {url(job)}  # until you press Enter")

@@ -1,7 +1,7 @@
 create or replace function class_activation.doctor_platform()
 returns table (check_name text, level text, failure text, success text, fix text)
 language plpgsql
-stable
+volatile
 security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '50ms'
