@@ -485,7 +485,8 @@ def test_a_revert_keeps_residents_who_were_edited_and_a_late_one_is_filled_in(se
 
     run_id = service.sql("select run_id from class_activation.history()", service.owner)[0].run_id
     service.db.execute(
-        "update public.program_class_enrollments set change_reason = 'x', updated_at = now() where id = any (%s)",
+        "update public.program_class_enrollments set change_reason = 'x', updated_at = now()"
+        " where id = any (%s)",
         residents[:2],
     )
     (reverted,) = service.sql(f"select * from class_activation.revert({run_id})", service.owner)
