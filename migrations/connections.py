@@ -8,10 +8,11 @@ import psycopg
 from alembic import context
 from alembic.util import CommandError
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from migrations.options import read_options
 from migrations.sql_files import execute, read
 
 HINTS = {
@@ -38,7 +39,7 @@ def connection_string(url: str) -> str:
 
 
 def connect(url: str) -> psycopg.Connection:
-    """Connect to URL (or, if that is empty, where libpq's PG* variables point), in a transaction."""
+    """Connect to URL (or, if that is empty, where libpq's PG* variables point), and begin a transaction."""
     # a pooler may run each transaction in another session, which does not know the prepared statements
     connection = psycopg.connect(connection_string(url), client_encoding="utf8", prepare_threshold=None)
     connection.execute(read("deploy/settings"))
@@ -50,10 +51,13 @@ def platform_connection(url: str) -> Iterator[Connection]:
     """Yield a connection to the platform's database: the caller's, if it has passed one, else one to URL."""
     given = context.config.attributes.get("connection")
     if isinstance(given, Connection):
+        if given.connection.driver_connection.autocommit:
+            raise CommandError("the connection is in mode AUTOCOMMIT\nHINT: Pass one with a transaction.")
+        if read_options().cron_url and given.in_transaction():
+            raise CommandError("cron_url would commit before the caller's transaction\nHINT: Pass an engine.")
         yield given
         return
     engine = given or create_engine("postgresql+psycopg://", creator=lambda: connect(url), poolclass=NullPool)
-    assert isinstance(engine, Engine), "config.attributes['connection'] is a connection or an engine"
     with engine.connect() as connection:
         yield connection
 
@@ -92,8 +96,8 @@ def cron_connection(url: str | None) -> Iterator[None]:
             connection.commit()
         except psycopg.Error as error:
             raise CommandError(
-                f"the platform's database is done, but not pg_cron's, database {connection.info.dbname}: {error}"
-                "\nHINT: Run the command again: that is enough."
+                f"the platform's database is done, but not pg_cron's, database {connection.info.dbname}:"
+                f" {error}\nHINT: Run the command again: that is enough."
             ) from error
 
 

@@ -1,8 +1,8 @@
 """Alembic's environment: each command is one transaction, online and as a --sql script.
 
-Both execute the same SQL. What depends on the state of the database is decided there, in do blocks and, in a
-script, by psql's \\if. An upgrade to head ends with the repeatable part: the functions of sql/, the index, and
-the schedule.
+Both execute the same SQL. Whatever depends on the state of the database is decided in SQL, in do blocks; a
+script also asks psql which revisions are due. An upgrade to head ends with the repeatable part: the functions of
+sql/, the index and the schedule.
 """
 
 import logging
@@ -16,7 +16,7 @@ from alembic.util import CommandError
 from migrations import schedule
 from migrations.connections import cron, cron_connection, local_settings, plain_errors, platform_connection
 from migrations.options import read_options
-from migrations.sql_files import create_functions, driver_connection, execute, literals, read, run
+from migrations.sql_files import create_functions, driver_connection, execute, literals, run
 
 if context.config.config_file_name is not None:
     fileConfig(context.config.config_file_name, disable_existing_loggers=False)
@@ -46,10 +46,9 @@ def deploy() -> list[str]:
         context.run_migrations()
         return []
 
-    if not context.is_offline_mode():
-        schedule.preflight(driver_connection())
+    missing = [] if context.is_offline_mode() else schedule.find_missing(driver_connection())
     if upgrade:
-        run("deploy/preflight", schedules=options.schedules)
+        run("deploy/preflight", schedules=options.schedules, elsewhere=literals(missing))
         run("deploy/schema")
     execute("savepoint class_activation;")
     steps, end = plan()
@@ -75,14 +74,12 @@ def command() -> str:
 def writes() -> bool:
     """Whether the command is one that may change anything."""
     if command() == "do_stamp":
-        raise CommandError(
-            "stamp writes a revision without its tables\nHINT: Run alembic upgrade head instead."
-        )
+        raise CommandError("stamp writes a revision and no tables\nHINT: Run alembic upgrade head instead.")
     return command() in ("upgrade", "downgrade")
 
 
 def plan() -> tuple[list[Any], str | None]:
-    """Return the steps of the command, whichever way its revision is spelled, and the revision at their end."""
+    """Return the steps of the command, however its revision is spelled, and the revision at their end."""
     migration = context.get_context()
     heads = migration.get_current_heads()
     steps = list(migration.opts["fn"](heads, migration))
@@ -90,7 +87,7 @@ def plan() -> tuple[list[Any], str | None]:
 
 
 def guarded() -> Iterator[None]:
-    """Let a script ask whether its first step is due, and with each next() end a step and begin another one."""
+    """Let a script ask whether its first step is due; each next() ends a step and begins another one."""
     before: list[str] = []
     if not context.is_offline_mode():
         return
@@ -129,9 +126,9 @@ def run_online() -> None:
         context.configure(connection=connection, **configuration)
         # only an upgrade may create the version table
         context.get_context().opts["dont_mutate"] = command() != "upgrade"
-        with cron_connection(options.cron_url if writes() else None):
-            with context.begin_transaction(), local_settings(writes()):
-                done = deploy()
+        cron_url = options.cron_url if writes() else None
+        with cron_connection(cron_url), context.begin_transaction(), local_settings(writes()):
+            done = deploy()
     if done:
         log.info("%s", "; ".join(done))
 

@@ -14,13 +14,14 @@ from migrations.sql_files import driver_connection, execute, run
 # who is connected to pg_cron's database, and what is missing there
 WHO = """
 select current_user as role, current_setting('is_superuser')::boolean as superuser,
-  current_database() as database, row_security_active(c.oid) is not false as sees_only_own_jobs,
+  current_database() as database, row_security_active(c.oid) is true as sees_only_own_jobs,
+  e.extversion is not null as installed,
   array_remove(array[
     case when e.extversion is null then 'extension pg_cron (create extension pg_cron;)'
       when string_to_array(regexp_replace(e.extversion, '[^0-9.].*$', ''), '.')::integer[] < array[1, 4]
         then format('pg_cron 1.4 (it is %%s; alter extension pg_cron update;)', e.extversion)
       when p.oid is null then 'function cron.schedule_in_database (Neon has none: let the service put pg_cron'
-        || ' into the platform''s database)' end,
+        || ' into the database of the platform)' end,
     case when has_schema_privilege(n.oid, 'usage') is not true
       then format('usage (grant usage on schema cron to %%I;)', current_user) end,
     case when has_function_privilege(p.oid, 'execute') is false or e.extversion is null
@@ -34,10 +35,11 @@ left join pg_class c on c.relnamespace = n.oid and c.relname = 'job'
 """
 
 JOB = """
-select j.*, current_database() as database, coalesce(%(schedule)s, s.schedule) as schedule,
-  has_function_privilege(j.username, to_regprocedure('class_activation.tick()'), 'execute') as may_tick
+select j.*, current_database() as database, coalesce(%(schedule)s, s.schedule) as schedule
 from class_activation.settings s, class_activation.job(%(schedule)s) j
 """
+
+MAY_TICK = "select has_function_privilege(%(role)s::name, 'class_activation.tick()', 'execute')"
 
 REMEMBER = """
 update class_activation.settings s
@@ -75,7 +77,7 @@ SERVER = "select system_identifier, pg_postmaster_start_time() from pg_control_s
 
 
 def set_up() -> list[str]:
-    """Schedule the job as the options say; without any, only if that was never decided. Return what was done."""
+    """Schedule the job as the options say, by default once; return what was done."""
     options = read_options()
     if options.schedule == OFF:
         execute("update class_activation.settings set scheduled_at = now() where scheduled_at is null;")
@@ -84,26 +86,19 @@ def set_up() -> list[str]:
         return schedule_elsewhere(options.schedule)
     if options.schedule is not None:
         literal = options.schedule.replace("'", "''")
-        scheduled = execute(f"select class_activation.schedule('{literal}'), class_activation.next_tick();")
+        scheduled = execute(f"select class_activation.schedule('{literal}');")
     else:
         scheduled = execute(
-            "select class_activation.schedule(), class_activation.next_tick() from class_activation.settings"
-            " where scheduled_at is null;"
+            "select class_activation.schedule() from class_activation.settings where scheduled_at is null;"
         )
-    return [f"job scheduled: {next_tick}" for _, next_tick in scheduled]
-
-
-def preflight(platform: psycopg.Connection) -> None:
-    """Refuse a cron_url or a schedule that cannot work, before anything is done."""
-    if missing := find_missing(platform):
-        raise CommandError(
-            f"pg_cron cannot call the job without: {'; '.join(missing)}\nHINT: Nothing was done. Let a "
-            "superuser or the administrator of the service run what is in brackets, then repeat."
-        )
+    if not scheduled:
+        return []
+    ((next_tick,),) = execute("select class_activation.next_tick();")
+    return [f"job scheduled: {next_tick}"]
 
 
 def find_missing(platform: psycopg.Connection) -> list[str]:
-    """Return all that scheduling lacks, as parts of one list; refuse what cannot be granted."""
+    """Return what scheduling lacks, for the list of deploy/preflight; refuse what cannot be granted."""
     options, there = read_options(), cron()
     if there is None:
         require_schedule(platform, options.schedule)
@@ -177,13 +172,14 @@ def remove() -> None:
                 f"Nothing was removed. Repeat with role {job.created_by} or a superuser in cron_url."
             )
         if job.elsewhere:
-            there.execute(job.remove)
+            if who.installed:
+                there.execute(job.remove)
             platform.execute(FORGET)
     run("deploy/unschedule")
 
 
 def schedule_elsewhere(schedule: str | None) -> list[str]:
-    """Create or repair the job in pg_cron's database, whose transaction commits last; return what was done."""
+    """Create or repair the job in pg_cron's database, which commits last; return what was done."""
     if context.is_offline_mode():
         raise CommandError(
             "a script cannot run in two databases: pass -x schedule=off, and schedule the job in "
@@ -196,11 +192,11 @@ def schedule_elsewhere(schedule: str | None) -> list[str]:
         platform.execute("select class_activation.unschedule()")
     remember = {"schedule": schedule, "cron_database": who.database}
     username = None if who.superuser or before.created_by else who.role
+    if username and not fetch(platform, MAY_TICK, role=username)[0]:
+        platform.execute(f'grant execute on function class_activation.tick() to "{username}"')
     platform.execute(REMEMBER, {**remember, "username": username})
     job = find_job(platform)
     platform.execute(REMEMBER, {**remember, "username": job.username})
-    if not job.may_tick:
-        platform.execute(f'grant execute on function class_activation.tick() to "{job.username}"')
     if is_scheduled(there, job):
         return []
     if before.elsewhere:

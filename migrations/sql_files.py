@@ -41,7 +41,7 @@ def read(name: str, **values: str) -> str:
 
 
 def placeholders() -> dict[str, str]:
-    """Return what SQL files may ask for: lists of names, and queries that are needed before their function."""
+    """Return what SQL files may ask for: lists of names, and queries needed before their function exists."""
     tables = re.findall(r"^comment on (?:table|sequence) ([\w.]+) is", tables_text(), re.MULTILINE)
     return {
         "functions": literals(functions()),

@@ -33,7 +33,7 @@ join installed n on n.oid = r.connamespace
 where r.contype <> 'n'  -- a column that is not null says so itself
 union all
 select 'function', p.oid::regprocedure::text,
-  concat_ws(' | ', p.proowner::regrole, p.proacl, p.proconfig, md5(p.prosrc), pg_get_functiondef(p.oid),
+  concat_ws(' | ', p.proowner::regrole, p.proacl, p.proconfig, md5(p.prosrc), case when p.prokind <> 'a' then pg_get_functiondef(p.oid) end,
     obj_description(p.oid, 'pg_proc'))
 from pg_proc p
 join installed n on n.oid = p.pronamespace

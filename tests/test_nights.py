@@ -261,7 +261,8 @@ def test_whoever_cannot_see_the_job_schedules_nothing_on_top(service: Service) -
 def test_a_launcher_that_died_of_a_role_is_found_from_any_database(service: Service) -> None:
     service.cron.execute("create role class_activation_gone login")
     service.cron.execute(
-        "select cron.schedule_in_database('other', '0 0 1 1 *', 'select 1', 'postgres', 'class_activation_gone')"
+        "select cron.schedule_in_database('other', '0 0 1 1 *', 'select 1', current_database(),"
+        " 'class_activation_gone')"
     )
     service.cron.execute("drop role class_activation_gone")
     service.cron.execute("select cron.schedule('reload', '0 0 1 1 *', 'select 1')")
@@ -320,8 +321,8 @@ NIGHTS: dict[str, tuple[str, str, str, str | None]] = {
         None,
     ),
     "two users system_batch": (
-        "insert into public.users (id, username, name_first, name_last, email, role) select 100000, username, '', '', '', role"
-        " from public.users where username = 'system_batch'",
+        "insert into public.users (id, username, name_first, name_last, email, role)"
+        " select 100000, username, '', '', '', role from public.users where username = 'system_batch'",
         "batch_user",
         "2 live users are named system_batch, and only user 99999",
         None,
@@ -330,11 +331,12 @@ NIGHTS: dict[str, tuple[str, str, str, str | None]] = {
     "constraint": (
         "alter table public.program_classes add constraint never check (status <> 'Active') not valid",
         "problems",
-        "(Class of 2026-03-02) at Facility in America/Chicago: 23514",
+        "1 class failed: class 1 (Class of 2026-03-02) at Facility in America/Chicago: 23514",
         "alter table public.program_classes drop constraint never",
     ),
     "planted": (
-        "create view public.program_class_cohorts as select 1 as id; alter view public.program_class_cohorts owner to {admin}",
+        "create view public.program_class_cohorts as select 1 as id;"
+        " alter view public.program_class_cohorts owner to {admin}",
         "planted",
         "public.program_class_cohorts of role class_activation_admin",
         "drop view public.program_class_cohorts",

@@ -1,12 +1,8 @@
 -- Before anything in it is read: a schema that another role has made is refused, and so is a revision that this
--- release does not know. What the rest of the deployment needs to know goes into settings that end with the
--- transaction.
+-- release does not know. The settings at the end are for the rest of the deployment, and end with the transaction.
 do $do$
 declare
   v_downgrade constant boolean := {downgrade};
-  v_database constant text := quote_ident(current_database());
-  -- only a superuser may write to a catalog; pg_roles may be closed
-  v_superuser constant boolean := has_table_privilege('pg_catalog.pg_authid', 'insert');
   v_tables_owner oid;
   v_owner oid;
   v_revision text;
@@ -33,48 +29,43 @@ begin
   ) c;
 
   for v_schema in
-    select n.oid, n.nspname, n.nspowner, n.nspowner = v_tables_owner or pg_get_userbyid(n.nspowner) = current_user
-        or has_table_privilege(n.nspowner, 'pg_catalog.pg_authid', 'insert') as trusted
+    select n.oid, n.nspname, n.nspowner,
+      n.nspowner = v_tables_owner
+        or pg_get_userbyid(n.nspowner) = current_user
+        -- only a superuser may write to a catalog; pg_roles may be closed
+        or has_table_privilege(n.nspowner, 'pg_authid', 'insert')
+        -- removing tables and functions runs no code of another role, unless a view or a trigger is there
+        or v_downgrade and has_table_privilege('pg_authid', 'insert') and not exists (
+          select
+          from pg_class c
+          where c.relnamespace = n.oid
+            and (c.relkind not in ('r', 'i', 'S', 't') or c.relhastriggers or c.relhasrules)
+        ) as trusted
     from pg_namespace n
     where n.nspname = any (array[{schemas}])
     order by n.nspname
   loop
     v_owner := coalesce(v_owner, v_schema.nspowner);
-    if v_schema.nspowner = v_owner and (
-      v_schema.trusted
-      -- removing tables and functions runs no code of another role, unless a view or a trigger is there
-      or v_downgrade and v_superuser and not exists (
-        select
-        from pg_class c
-        where c.relnamespace = v_schema.oid
-          and (c.relkind not in ('r', 'i', 'S', 't') or c.relhastriggers or c.relhasrules)
-      )
-    ) then
-      continue;
+    if not v_schema.trusted or v_schema.nspowner <> v_owner then
+      raise exception using
+        errcode = '42501',
+        message = format('schema %I belongs to role %s, which does not own the platform''s table of classes',
+          v_schema.nspname, v_schema.nspowner::regrole),
+        hint = 'Nothing was changed. If class activation did not make it, rename it. If it did and the tables have another'
+          || format(' owner now, let a superuser run: alter schema %I owner to ROLE; with the role', v_schema.nspname)
+          || ' that owns the platform''s tables, then repeat as a superuser.';
     end if;
-    raise exception using
-      errcode = '42501',
-      message = format('schema %I in database %s belongs to role %s, which does not own the platform''s table of classes',
-        v_schema.nspname, v_database, v_schema.nspowner::regrole),
-      hint = 'Nothing was changed. If class activation did not make it, rename it. If it did and the tables have another owner'
-        || format(' now, let a superuser run: alter schema %I owner to ROLE; with the role that', v_schema.nspname)
-        || ' owns the platform''s tables, then repeat as a superuser.';
   end loop;
 
-  if to_regnamespace('class_activation') is not null then
-    if exists (
-      select
-      from pg_class c
-      where c.oid = to_regclass('class_activation.alembic_version')
-        and c.relkind = 'r'
-    ) then
+  if v_owner is not null then
+    if exists (select from pg_class c where c.oid = to_regclass('class_activation.alembic_version') and c.relkind = 'r') then
       execute 'select min(v.version_num) from class_activation.alembic_version v' into v_revision;
     end if;
     if v_revision is null then
       raise exception using
         errcode = '55000',
-        message = format('schema class_activation in database %s, of role %s, does not say in its table alembic_version',
-          v_database, v_owner::regrole) || ' which revision is installed',
+        message = format('schema class_activation in database %I, of role %s, does not say in its table alembic_version',
+          current_database(), v_owner::regrole) || ' which revision is installed',
         hint = 'Nothing was changed. If another application made the schema, rename it. If it is the one of class'
           || ' activation, restore the row:'
           || ' create table if not exists class_activation.alembic_version (version_num varchar(32) primary key);'
@@ -82,22 +73,20 @@ begin
     elsif v_revision <> all (array[{revisions}]) then
       raise exception using
         errcode = '55000',
-        message = format('class activation %s is installed in database %s, which this version does not know',
-          v_revision, v_database),
+        message = format('class activation %s is installed in database %I, and this version does not know it',
+          v_revision, current_database()),
         hint = 'Nothing was changed. ' || case
-          when v_revision in ('0001', '0002', '0003', '0004', '0.2.0') then
+          when v_revision ~ '^0' then
             'That version was never released: see "From 0.2.0" in CHANGELOG.md, which also carries over its history.'
           else 'Use the version that installed it, or a newer one.'
         end;
     elsif to_regclass('class_activation.runs') is null and not v_downgrade then
       raise exception using
         errcode = '55000',
-        message = format('database %s has a revision of class activation, but not its tables', v_database),
-        hint = 'Nothing was changed. Restore the tables from a backup; or remove the rest with alembic downgrade base, then'
-          || ' repeat.';
+        message = format('database %I has a revision of class activation, but not its tables', current_database()),
+        hint = 'Nothing was changed. Restore the tables from a backup; or remove the rest: alembic downgrade base.';
     end if;
   end if;
-
   perform set_config('class_activation.owner', coalesce(v_owner, v_tables_owner, 0)::text, true),
     set_config('class_activation.revision', coalesce(v_revision, ''), true),
     set_config('class_activation.report', 'nothing to do', true);

@@ -4,7 +4,7 @@ do $do$
 declare
   v_owner constant oid := current_setting('class_activation.owner')::oid;
   v_installed constant boolean := current_setting('class_activation.revision') <> '';
-  v_superuser constant boolean := has_table_privilege('pg_catalog.pg_authid', 'insert');
+  v_superuser constant boolean := has_table_privilege('pg_authid', 'insert');
   -- from 16 on a member may lack the right to become the role
   v_member constant text := case when current_setting('server_version_num')::integer < 160000 then 'member' else 'set' end;
   -- before the first installation there is no row type that a parameter may have
@@ -20,7 +20,6 @@ declare
   );
   v_known text[] := '{}';
   v_missing text;
-  v_leftovers text;
 begin
   if v_installed then
     execute 'select array(select concat(i.name, i.definition) from class_activation.installed_objects i)' into v_known;
@@ -32,16 +31,11 @@ begin
       and not has_database_privilege(current_database(), 'create')
 
     union all
-    select 2, format('right of role %I to create in schema public', current_user)
-    where not has_schema_privilege('public', 'create')
-
-    union all
-    -- which alter function ... owner to needs
-    select 2, format('right of role %s, which owns the platform''s table of classes, to create in schema public', v_owner::regrole)
-    where v_owner <> 0
-      and pg_get_userbyid(v_owner) <> current_user
-      and not v_superuser
-      and not has_schema_privilege(v_owner, 'public', 'create')
+    -- the owner's too, which alter function ... owner to needs
+    select 2, format('right of role %I to create in schema public', r.name)
+    from (values (current_user), (case when v_owner <> 0 and not v_superuser then pg_get_userbyid(v_owner) end)) r (name)
+    where not has_schema_privilege(r.name, 'public', 'create')
+    group by r.name
 
     union all
     select 3, format('membership of role %I in role %s, which owns the platform''s table of classes', current_user, v_owner::regrole)
@@ -50,7 +44,11 @@ begin
       and not (pg_has_role(v_owner, 'usage') and pg_has_role(v_owner, v_member))
 
     union all
-    select 4, format('the free name of function %s', p.oid::regprocedure)
+    select 4, format('the free name of function %s', p.oid::regprocedure) || case
+        when pg_has_role(p.proowner, v_owner, 'usage') and p.oid = any (v_functions) then
+          format(' (in a copy of the platform without its schema class_activation: drop function %s;)', p.oid::regprocedure)
+        else ''
+      end
     from pg_proc p
     where not v_installed
       and p.pronamespace = 'public'::regnamespace
@@ -65,7 +63,7 @@ begin
     where v_installed
       and o.oid = any (v_functions)
       and o.owner <> v_owner
-      and not has_table_privilege(o.owner, 'pg_catalog.pg_authid', 'insert')
+      and not has_table_privilege(o.owner, 'pg_authid', 'insert')
       and concat(o.name, o.definition) <> all (v_known)
 
     union all
@@ -93,7 +91,7 @@ begin
     where {schedules}
       and v_superuser
       and v_owner <> 0
-      and has_table_privilege(v_owner, 'pg_catalog.pg_authid', 'insert')
+      and has_table_privilege(v_owner, 'pg_authid', 'insert')
       and current_setting('cron.enable_superuser_jobs', true) = 'off'
 
     union all
@@ -101,22 +99,19 @@ begin
     from (
 {prerequisites}
     ) p (description)
+
+    union all
+    select 9, e from unnest(array[{elsewhere}]::text[]) e
   )
   select string_agg(m.description, ', ' order by m.position, m.description) into v_missing from missing m;
 
   if v_missing is not null then
-    select string_agg(format('drop function %s;', p.oid), ' ') into v_leftovers
-    from unnest(v_functions) f
-    join (select q.oid::regprocedure as oid, q.oid as number, q.proowner from pg_proc q) p on p.number = f
-    where not v_installed
-      and pg_has_role(p.proowner, v_owner, 'usage');
     raise exception using
       errcode = '55000',
       message = format('class activation cannot be installed in database %I without: %s', current_database(), v_missing),
       hint = 'Nothing was changed. Is this the database of the platform (-x url=postgresql://...)? This version knows two'
         || ' shapes of the platform, with and without cohorts, from its migration 62 on. Let the owner of the tables or a superuser'
-        || ' grant the rights that are named, then repeat.'
-        || coalesce(' If this is a copy of the platform without schema class_activation, drop what was copied: ' || v_leftovers, '');
+        || ' grant the rights that are named, then repeat.';
   end if;
 
   perform set_config('class_activation.before', coalesce(jsonb_object_agg(o.name, jsonb_build_object(

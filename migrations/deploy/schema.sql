@@ -2,17 +2,19 @@
 -- on one function needs nothing else.
 do $do$
 declare
-  v_owner constant regrole := current_setting('class_activation.owner')::oid;
+  v_schema record;
 begin
-  if to_regnamespace('class_activation') is null then
-    execute format('create schema class_activation authorization %s', v_owner);
-    comment on schema class_activation is
-      'Activates UnlockEdv2''s scheduled classes: what public.activate_scheduled_classes works with and remembers.';
-  end if;
-  if to_regnamespace('class_activation_internal') is null then
-    execute format('create schema class_activation_internal authorization %s', v_owner);
-    comment on schema class_activation_internal is
-      'Internal functions of class_activation, which no one calls by hand.';
-  end if;
+  for v_schema in
+    select s.name, s.comment
+    from (values
+      ('class_activation', 'Activates UnlockEdv2''s scheduled classes: what public.activate_scheduled_classes works with'
+        || ' and remembers.'),
+      ('class_activation_internal', 'Internal functions of class_activation, which no one calls by hand.')
+    ) s (name, comment)
+    where to_regnamespace(s.name) is null
+  loop
+    execute format('create schema %I authorization %s', v_schema.name, current_setting('class_activation.owner')::oid::regrole);
+    execute format('comment on schema %I is %L', v_schema.name, v_schema.comment);
+  end loop;
 end;
 $do$;

@@ -9,7 +9,7 @@ set lock_timeout = '50ms'
 set jit = off
 as $function$
 declare
-  v_owner constant regrole := (select n.nspowner from pg_namespace n where n.nspname = 'class_activation');
+  v_owner constant regrole := (select n.nspowner::regrole from pg_namespace n where n.nspname = 'class_activation');
 begin
   return query
   with difference as (
@@ -75,6 +75,42 @@ begin
       'not every role may use schema class_activation, so EXECUTE on a function is not enough' end,
     'EXECUTE on a function is all that a role needs',
     'grant usage on schema class_activation to public;';
+
+  -- pg_dump reads all tables and sequences, or none
+  return query
+  with reader as (
+    select a.grantee
+    from pg_class c
+    cross join lateral aclexplode(c.relacl) a
+    where c.relnamespace = 'public'::regnamespace
+      and c.relkind in ('r', 'p')
+    group by a.grantee
+    having a.grantee <> 0
+      and not exists (
+        select
+        from pg_class t
+        where t.relnamespace = 'public'::regnamespace
+          and t.relkind in ('r', 'p')
+          and not has_table_privilege(a.grantee, t.oid, 'select')
+      )
+  )
+  select 'backup', 'warning',
+    'may read all tables of the platform, but not those of class activation, so its pg_dump fails: '
+      || string_agg(r.grantee::regrole::text, ', ' order by r.grantee::regrole::text),
+    'every role that may read all tables of the platform may also read those of class activation',
+    string_agg(
+      format('grant select on all tables in schema class_activation to %1$s;'
+        || ' grant select on all sequences in schema class_activation to %1$s;', r.grantee::regrole), ' ')
+  from reader r
+  where exists (
+    select
+    from class_activation.objects() o
+    where o.kind in ('table', 'sequence')
+      and not case o.kind
+        when 'table' then has_table_privilege(r.grantee, o.oid, 'select')
+        else has_sequence_privilege(r.grantee, o.oid, 'select')
+      end
+  );
 
   return query
   select 'overloads', 'error',

@@ -1,7 +1,7 @@
 create or replace function class_activation.doctor_platform()
 returns table (check_name text, level text, failure text, success text, fix text)
 language plpgsql
-stable
+volatile
 security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '50ms'
@@ -21,8 +21,8 @@ declare
   v_create text;
   v_zone record;
   v_canonical text;
-  v_places text[] := '{}';
-  v_due integer[] := '{}';
+  v_places text[] := array[]::text[];
+  v_due integer[] := array[]::integer[];
 begin
   select s.* into v_settings from class_activation.settings s;
   return query
@@ -210,7 +210,8 @@ begin
   end if;
   return query execute class_activation.platform_sql($sql$
     select 'locked_classes', 'warning',
-      'skipped, because a lock is held: ' || string_agg(format('class %s (%s) at %s by %s', l.class_id, c.class_name, f.name, l.holder), '; '),
+      'skipped, because a lock is held: ' || string_agg(
+        format('class %s%s at %s by %s', l.class_id, ' (' || c.class_name || ')', f.name, l.holder), '; '),
       'the last run skipped no class that is still locked',
       string_agg(distinct l.fix, ' ') || ' -- ends that session: as its role, a member of pg_signal_backend, or a superuser'
     from class_activation.lock_holders($1) l
@@ -231,14 +232,15 @@ begin
       select p.* from class_activation.problems p order by p.class_id limit 3
     )
     select 'problems', 'error',
-      case when (select count(*) from class_activation.problems) > 0 then
-        format('%s, the first: ', (select count(*) from class_activation.problems))
-          || string_agg(format('class %s (%s) at %s: %s %s', p.class_id, c.class_name, f.name, p.sqlstate, left(p.message, 500)), '; '
-            order by p.class_id) end,
+      case n.problems when 0 then null when 1 then '1 class failed: ' else format('%s classes failed, the first: ', n.problems) end
+        || string_agg(format('class %s%s at %s: %s %s', p.class_id, ' (' || c.class_name || ')', f.name, p.sqlstate,
+          left(p.message, 500)), '; ' order by p.class_id),
       'no class failed', 'fix the cause in detail; the next run retries'
-    from first p
+    from (select count(*) as problems from class_activation.problems) n
+    left join first p on true
     left join class_activation.classes(array(select q.class_id from first q)) c on c.class_id = p.class_id
     left join {facilities} f on f.id = p.facility_id
+    group by n.problems
   $sql$);
 end;
 $function$;

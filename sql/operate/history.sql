@@ -12,7 +12,7 @@ returns table (
   reverted boolean
 )
 language plpgsql
-stable
+volatile
 security definer
 set search_path = pg_catalog, pg_temp
 set row_security = off

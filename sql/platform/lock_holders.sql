@@ -8,10 +8,11 @@ set search_path = pg_catalog, pg_temp
 set row_security = off
 as $function$
 declare
-  v_row record;
+  v_class_id integer;
+  v_xid xid;
   v_xids xid[];
 begin
-  for v_row in execute class_activation.platform_sql($sql$
+  for v_class_id, v_xid in execute class_activation.platform_sql($sql$
     select c.id, c.xmax as xid from {classes} c where c.id = any ($1) and c.xmax <> '0'
     union
     select e.{class_column}, e.xmax
@@ -22,17 +23,17 @@ begin
       and e.xmax <> '0'
   $sql$) using p_class_ids
   loop
-    v_xids := array[v_row.xid];
-    if not exists (select from pg_lock_status() l where l.transactionid = v_row.xid) then
+    v_xids := array[v_xid];
+    if not exists (select from pg_lock_status() l where l.transactionid = v_xid) then
       begin
-        v_xids := array(select m.xid from pg_get_multixact_members(v_row.xid) m);
+        v_xids := array(select m.xid from pg_get_multixact_members(v_xid) m);
       exception when others then
         -- not a multixact, but the id of a transaction that has ended
         continue;
       end;
     end if;
     return query
-    select distinct v_row.id,
+    select distinct v_class_id,
       coalesce(format('process %s of role %s', l.pid, a.rolname), format('the prepared transaction %L', p.gid)),
       coalesce(format('select pg_terminate_backend(%s);', l.pid), format('rollback prepared %L;', p.gid))
     from pg_lock_status() l

@@ -186,7 +186,7 @@ begin
       and case
         when pg_get_userbyid(j.owner) = current_user then row_security_active(t.oid)
         else (t.relforcerowsecurity or not pg_has_role(j.owner, t.relowner, 'usage'))
-          and not has_table_privilege(j.owner, 'pg_catalog.pg_authid', 'insert')
+          and not has_table_privilege(j.owner, 'pg_authid', 'insert')
       end
   )
   -- a table that is named twice above

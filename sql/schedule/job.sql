@@ -140,7 +140,7 @@ begin
     where j.jobname = 'activate_scheduled_classes';
   end if;
 exception when lock_not_available or insufficient_privilege then
-  -- pg_cron is being installed, removed or updated, or closed to this role
+  -- pg_cron is being installed or removed, or its table is closed
   visible := null;
 end;
 $function$;

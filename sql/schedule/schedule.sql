@@ -60,7 +60,7 @@ begin
   -- another job on top would run besides, or crash pg_cron's launcher if its role is gone
   v_other := case when not v_job.visible or v_job.username <> current_user or v_job.role_is_gone then v_job.created_by end;
   if v_other is null then
-    select j.username into v_other from cron.job j where j.jobname = v_job.jobname and j.username <> current_user;
+    select j.username::name into v_other from cron.job j where j.jobname = v_job.jobname and j.username <> current_user;
   end if;
   if v_other is not null and not current_setting('is_superuser')::boolean then
     raise exception using

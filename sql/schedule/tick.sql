@@ -43,7 +43,7 @@ begin
   begin
     if (class_activation.job()).visible and has_table_privilege('cron.job_run_details', 'delete') then
       -- by command, because a job that is scheduled again has another jobid; up to the newest run that is old enough,
-      -- because a run that could not connect has no time; and in portions, because the log may hold millions
+      -- because a run that could not connect has no time; and in portions, because the log may be long
       delete from cron.job_run_details d
       where d.runid = any (array(
         select o.runid
@@ -58,7 +58,7 @@ begin
               and p.start_time < now() - interval '7 days'
           )
         order by o.runid
-        limit 100000
+        limit 10000
       ));
     end if;
   exception when query_canceled or others then

@@ -1,0 +1,179 @@
+"""Whichever way Alembic is called, the same is deployed."""
+
+import os
+import subprocess
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from harness import OFF, ROOT, Database, alembic, deploy, psql, url
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.pool import NullPool
+
+
+@pytest.fixture
+def config(platform: Database, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """Alembic's configuration, as a program makes it."""
+    monkeypatch.setenv("PGDATABASE", platform.name)
+    return Config(ROOT / "alembic.ini", cmd_opts=Namespace(x=OFF))
+
+
+@pytest.fixture
+def engine(platform: Database) -> Iterator[Engine]:
+    """The application's engine."""
+    engine = create_engine(
+        url(platform.name).replace("postgresql:", "postgresql+psycopg:"), poolclass=NullPool
+    )
+    yield engine
+    engine.dispose()
+
+
+def test_a_program_without_a_command_line_installs_everything(
+    platform: Database, db: Database, config: Config
+) -> None:
+    bare = platform.catalog()
+    command.upgrade(config, "head")
+    assert platform.catalog() == db.catalog()
+    command.downgrade(config, "base")
+    assert platform.catalog() == bare
+
+
+def test_without_options_the_job_is_scheduled(cron: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGDATABASE", cron.name)
+    command.upgrade(Config(ROOT / "alembic.ini"), "head")
+    assert cron.value("select bool_and(active) from cron.job where database = current_database()")
+
+
+def test_the_command_line_works_from_any_folder(platform: Database, db: Database, tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "alembic", "-c", ROOT / "alembic.ini", "-x", *OFF, "upgrade", "head"],
+        cwd=tmp_path,
+        env={**os.environ, "PGDATABASE": platform.name},
+        check=True,
+        capture_output=True,
+    )
+    assert platform.catalog() == db.catalog()
+
+
+@pytest.mark.parametrize("how", ["commit", "rollback"])
+def test_a_callers_connection_decides_on_its_transaction_and_keeps_its_settings(
+    platform: Database, db: Database, config: Config, engine: Engine, how: str
+) -> None:
+    settings = (
+        "select string_agg(name || setting, ',' order by name) from pg_settings where name !~ 'plpgsql'"
+    )
+    bare = platform.catalog()
+    with engine.connect() as connection:
+        connection.execute(text("set local search_path = 'It''s'"))
+        before = connection.execute(text(settings)).scalar()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        assert connection.execute(text(settings)).scalar() == before
+        assert platform.catalog() == bare
+        getattr(connection, how)()
+    assert platform.catalog() == (db.catalog() if how == "commit" else bare)
+
+
+def test_an_engine_may_be_passed(platform: Database, db: Database, config: Config, engine: Engine) -> None:
+    config.attributes["connection"] = engine
+    command.upgrade(config, "head")
+    assert platform.catalog() == db.catalog()
+
+
+@pytest.mark.parametrize(
+    ("level", "message"),
+    [
+        ("AUTOCOMMIT", "AUTOCOMMIT"),
+        # which would commit before the caller
+        ("READ COMMITTED", "cron_url"),
+        # which would not see what the deployment before has committed
+        ("SERIALIZABLE", "ISOLATION LEVEL"),
+    ],
+)
+def test_a_callers_connection_that_cannot_be_joined_is_refused(
+    platform: Database, config: Config, engine: Engine, level: str, message: str
+) -> None:
+    bare = platform.catalog()
+    config.cmd_opts.x = ["cron_url=postgresql:///postgres"] if message == "cron_url" else OFF
+    with engine.connect().execution_options(isolation_level=level) as connection:
+        connection.execute(text("select 1 from pg_class"))
+        config.attributes["connection"] = connection
+        with pytest.raises(CommandError, match=message):
+            command.upgrade(config, "head")
+    assert platform.catalog() == bare
+
+
+@pytest.mark.parametrize("revision", ["head", "heads", "+1", "1.0", "1.0.0"])
+def test_every_spelling_of_a_revision_installs_everything(
+    platform: Database, db: Database, revision: str
+) -> None:
+    bare = platform.catalog()
+    deploy("upgrade", revision, database=platform.name, x=OFF)
+    assert platform.catalog() == db.catalog()
+    deploy("downgrade", "-1" if revision == "+1" else "base", database=platform.name, x=OFF)
+    assert platform.catalog() == bare
+
+    psql(platform, deploy("upgrade", revision, "--sql", database="nowhere", x=OFF))
+    assert platform.catalog() == db.catalog()
+    revisions = f"{revision}:-1" if revision == "1.0.0" else "head:base"
+    psql(platform, deploy("downgrade", revisions, "--sql", database="nowhere", x=OFF))
+    assert platform.catalog() == bare
+
+
+def test_looking_at_the_revision_changes_nothing(platform: Database) -> None:
+    before = platform.catalog()
+    for looking in ("current", "history", "heads"):
+        deploy(looking, database=platform.name)
+    deploy("downgrade", "base", database=platform.name)
+    assert platform.catalog() == before
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_stamp_is_refused(platform: Database, db: Database, installed: bool) -> None:
+    database = db if installed else platform
+    before = database.catalog()
+    process = alembic("stamp", "head", database=database.name)
+    assert "Run alembic upgrade head instead" in process.stderr
+    assert database.catalog() == before
+
+
+@pytest.mark.parametrize(
+    ("revision", "hint"), [("9.9.9", "or a newer one"), ("0004", "CHANGELOG.md"), ("0.2.0", "CHANGELOG.md")]
+)
+@pytest.mark.parametrize("command", [("upgrade", "head"), ("downgrade", "base"), ("current",)])
+def test_a_revision_that_this_version_does_not_know_is_refused(
+    db: Database, revision: str, hint: str, command: tuple[str, ...]
+) -> None:
+    db.execute("update class_activation.alembic_version set version_num = %s", revision)
+    before = db.catalog()
+
+    process = alembic(*command, database=db.name, x=OFF)
+
+    assert process.returncode != 0
+    assert f"class activation {revision} is installed" in process.stderr
+    assert hint in process.stderr
+    assert db.catalog() == before
+
+
+def test_what_pytest_alembic_tests_by_default(platform: Database, config: Config, engine: Engine) -> None:
+    """Its four tests but the one for models; the plugin itself does not load in every pytest."""
+    config.attributes["connection"] = engine
+    script = ScriptDirectory.from_config(config)
+    assert len(script.get_heads()) == 1
+    revisions = [revision.revision for revision in script.walk_revisions()][::-1]
+    states = [platform.catalog()]
+    for revision in revisions:
+        command.upgrade(config, revision)
+        states.append(platform.catalog())
+    for state in states[-2::-1]:
+        command.downgrade(config, "-1")
+        assert platform.catalog() == state
+    for revision, state in zip(revisions, states[1:], strict=True):
+        command.upgrade(config, revision)
+        assert platform.catalog() == state
