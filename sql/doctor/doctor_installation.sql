@@ -16,7 +16,7 @@ begin
     select coalesce(i.name, o.name) as name,
       case when o.name is null then 'missing' when i.name is null then 'not of class activation' else 'changed' end as what
     from class_activation.installed_objects i
-    full join class_activation.objects() o on o.name = i.name
+    full join class_activation_internal.objects() o on o.name = i.name
     where i.definition is distinct from o.definition
   ), finding as (
     select string_agg(format('%s: %s', d.what, d.name), ', ' order by d.what, d.name) as list,
@@ -38,7 +38,7 @@ begin
     format('not owned by %s, which owns schema class_activation: ', v_owner) || string_agg(o.name, ', ' order by o.name),
     'everything is owned by the owner of the schema',
     string_agg(format('alter %s owner to %s;', o.name, v_owner), ' ' order by o.name)
-  from class_activation.objects() o
+  from class_activation_internal.objects() o
   join class_activation.installed_objects i on i.name = o.name
   where o.kind in ('function', 'table')
     and o.owner <> v_owner;
@@ -46,7 +46,7 @@ begin
   return query
   with granted as (
     select o.oid::regprocedure as function, a.grantee, p.provolatile = 'v' as writes
-    from class_activation.objects() o
+    from class_activation_internal.objects() o
     join class_activation.installed_objects i on i.name = o.name
     join pg_proc p on p.oid = o.oid
     cross join lateral aclexplode(coalesce(o.acl, acldefault('f', o.owner))) a
@@ -96,7 +96,7 @@ begin
   from reader r
   where exists (
     select
-    from class_activation.objects() o
+    from class_activation_internal.objects() o
     where o.kind in ('table', 'sequence')
       and not case o.kind
         when 'table' then has_table_privilege(r.grantee, o.oid, 'select')
@@ -135,8 +135,6 @@ begin
     ));
 end;
 $function$;
-
-revoke execute on function class_activation.doctor_installation() from public;
 
 comment on function class_activation.doctor_installation() is
 'Part of doctor: the installed objects, their owner, rights and names. It writes nothing.';
