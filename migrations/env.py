@@ -1,8 +1,8 @@
 """Alembic's environment: each command is one transaction, online and as a --sql script.
 
 Both execute the same SQL. Whatever depends on the state of the database is decided in SQL, in do blocks; a
-script also asks psql which revisions are due. An upgrade to head ends with the repeatable part: the functions of
-sql/, the index and the schedule.
+script also asks psql which revisions are due. An upgrade to head ends with the repeatable part: the functions
+of sql/, the index and the schedule.
 """
 
 import logging

@@ -46,7 +46,7 @@ def placeholders() -> dict[str, str]:
     return {
         "functions": literals(functions()),
         "lock_wait": LOCK_WAIT,
-        "objects": query("class_activation.objects()"),
+        "objects": query("class_activation_internal.objects()"),
         "prerequisites": query("class_activation.prerequisites()"),
         "revisions": literals(script.revision for script in context.script.walk_revisions()),
         "schemas": literals(SCHEMAS),

@@ -27,7 +27,7 @@ def installed_objects(database: Database) -> dict[str, str]:
         where relnamespace = 'class_activation'::regnamespace or relname = 'class_activation_due_idx'
         union all
         select oid::regprocedure::text, proowner::regrole::text from pg_proc
-        where pronamespace = 'class_activation'::regnamespace or proname = 'activate_scheduled_classes'
+        where pronamespace::regnamespace::text ~ '^class_activation' or proname = 'activate_scheduled_classes'
         """
     )
     return {row.name: row.owner for row in rows}
@@ -66,7 +66,7 @@ def test_function_bodies_are_stored_byte_for_byte(db: Database) -> None:
     }
     stored = db.rows(
         "select format('%s.%s', pronamespace::regnamespace, proname) as name, prosrc from pg_proc"
-        " where pronamespace = 'class_activation'::regnamespace or proname = 'activate_scheduled_classes'"
+        " where pronamespace::regnamespace::text ~ '^class_activation' or proname = 'activate_scheduled_classes'"
     )
     assert {row.name: row.prosrc for row in stored} == bodies
 
@@ -81,7 +81,7 @@ def test_every_object_is_documented(db: Database) -> None:
         where relnamespace = 'class_activation'::regnamespace or relname = 'class_activation_due_idx'
         union all
         select oid::regprocedure::text, obj_description(oid, 'pg_proc') from pg_proc
-        where pronamespace = 'class_activation'::regnamespace or proname = 'activate_scheduled_classes'
+        where pronamespace::regnamespace::text ~ '^class_activation' or proname = 'activate_scheduled_classes'
         order by name
         """
     )

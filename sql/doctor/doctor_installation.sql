@@ -16,7 +16,7 @@ begin
     select coalesce(i.name, o.name) as name,
       case when o.name is null then 'missing' when i.name is null then 'not of class activation' else 'changed' end as what
     from class_activation.installed_objects i
-    full join class_activation.objects() o on o.name = i.name
+    full join class_activation_internal.objects() o on o.name = i.name
     where i.definition is distinct from o.definition
   ), finding as (
     select string_agg(format('%s: %s', d.what, d.name), ', ' order by d.what, d.name) as list,
@@ -38,7 +38,7 @@ begin
     select format('function %s', p.oid::regprocedure), p.proowner
     from pg_proc p
     join class_activation.installed_objects i on i.name = format('function %s', p.oid::regprocedure)
-    where p.pronamespace in ('class_activation'::regnamespace, 'public'::regnamespace)
+    where p.pronamespace in ('class_activation'::regnamespace, 'class_activation_internal'::regnamespace, 'public'::regnamespace)
     union all
     select format('table %s', c.oid::regclass), c.relowner
     from pg_class c
@@ -59,7 +59,7 @@ begin
     join class_activation.installed_objects i on i.name = format('function %s', p.oid::regprocedure)
     cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
     where a.grantee <> p.proowner
-      and p.pronamespace in ('class_activation'::regnamespace, 'public'::regnamespace)
+      and p.pronamespace in ('class_activation'::regnamespace, 'class_activation_internal'::regnamespace, 'public'::regnamespace)
   )
   select 'grants', 'error',
     'every role may execute ' || string_agg(g.function::text, ', ' order by g.function::text) filter (where g.grantee = 0),
@@ -104,7 +104,7 @@ begin
   from reader r
   where exists (
     select
-    from class_activation.objects() o
+    from class_activation_internal.objects() o
     where o.kind in ('table', 'sequence')
       and not case o.kind
         when 'table' then has_table_privilege(r.grantee, o.oid, 'select')
@@ -143,8 +143,6 @@ begin
     ));
 end;
 $function$;
-
-revoke execute on function class_activation.doctor_installation() from public;
 
 comment on function class_activation.doctor_installation() is
 'Part of doctor: the installed objects, their owner, rights and names. It writes nothing.';

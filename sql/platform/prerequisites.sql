@@ -194,8 +194,6 @@ begin
 end;
 $function$;
 
-revoke execute on function class_activation.prerequisites() from public;
-
 comment on function class_activation.prerequisites() is
 'What the job needs of the platform, in the shape that it has, and does not find: tables that it may trust, columns
 of a type that its statements take, labels of the status, rights of the role that owns the job, and rows that row
