@@ -66,7 +66,7 @@ def test_function_bodies_are_stored_byte_for_byte(db: Database) -> None:
     }
     stored = db.rows(
         "select format('%s.%s', pronamespace::regnamespace, proname) as name, prosrc from pg_proc"
-        " where pronamespace::regnamespace::text ~ '^class_activation' or proname = 'activate_scheduled_classes'"
+        " where pronamespace::regnamespace::text ~ '^class_act' or proname = 'activate_scheduled_classes'"
     )
     assert {row.name: row.prosrc for row in stored} == bodies
 

@@ -34,37 +34,29 @@ begin
   from finding f;
 
   return query
-  with installed (name, owner) as (
-    select format('function %s', p.oid::regprocedure), p.proowner
-    from pg_proc p
-    join class_activation.installed_objects i on i.name = format('function %s', p.oid::regprocedure)
-    where p.pronamespace in ('class_activation'::regnamespace, 'class_activation_internal'::regnamespace, 'public'::regnamespace)
-    union all
-    select format('table %s', c.oid::regclass), c.relowner
-    from pg_class c
-    join class_activation.installed_objects i on i.name = format('table %s', c.oid::regclass)
-    where c.relnamespace = 'class_activation'::regnamespace
-  )
   select 'ownership', 'error',
     format('not owned by %s, which owns schema class_activation: ', v_owner) || string_agg(o.name, ', ' order by o.name),
     'everything is owned by the owner of the schema',
     string_agg(format('alter %s owner to %s;', o.name, v_owner), ' ' order by o.name)
-  from installed o
-  where o.owner <> v_owner;
+  from class_activation_internal.objects() o
+  join class_activation.installed_objects i on i.name = o.name
+  where o.kind in ('function', 'table')
+    and o.owner <> v_owner;
 
   return query
   with granted as (
-    select p.oid::regprocedure as function, a.grantee, p.provolatile = 'v' as writes
-    from pg_proc p
-    join class_activation.installed_objects i on i.name = format('function %s', p.oid::regprocedure)
-    cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
-    where a.grantee <> p.proowner
-      and p.pronamespace in ('class_activation'::regnamespace, 'class_activation_internal'::regnamespace, 'public'::regnamespace)
+    select o.oid::regprocedure as function, a.grantee, p.provolatile = 'v' as writes
+    from class_activation_internal.objects() o
+    join class_activation.installed_objects i on i.name = o.name
+    join pg_proc p on p.oid = o.oid
+    cross join lateral aclexplode(coalesce(o.acl, acldefault('f', o.owner))) a
+    where o.kind = 'function'
+      and a.grantee <> o.owner
   )
   select 'grants', 'error',
     'every role may execute ' || string_agg(g.function::text, ', ' order by g.function::text) filter (where g.grantee = 0),
-    'only the owner may execute what writes' || coalesce(
-      ', and ' || string_agg(format('%s: %s', g.grantee::regrole, g.function), ', ')
+    'only the owner may execute what writes'
+      || coalesce(', and ' || string_agg(format('%s: %s', g.grantee::regrole, g.function), ', ')
         filter (where g.writes and g.grantee <> 0), ''),
     string_agg(format('revoke execute on function %s from public;', g.function), ' ') filter (where g.grantee = 0)
   from granted g;
