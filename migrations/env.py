@@ -63,8 +63,7 @@ def deploy() -> list[str]:
     if not (upgrade and end == context.get_head_revision()):
         return report()
     create_functions()
-    for part in ("own", "index", "record"):
-        run(f"deploy/{part}")
+    run("deploy/finish")
     return [*report(), *schedule.set_up()]
 
 

@@ -18,7 +18,7 @@ LOCK_WAIT = "60 s"
 SCHEMAS = ("class_activation", "class_activation_internal")
 
 # create or replace refuses another result type or other parameter names: the function is dropped then, and
-# deploy/own.sql grants again what was granted on it
+# deploy/finish.sql grants again what was granted on it
 CREATE = """do $deploy$
 declare
   v_definition constant text := $definition$
