@@ -1,10 +1,15 @@
--- After the functions of sql/ were created or replaced: owner and rights, the index, and what has been changed.
+-- The repeatable part: functions, comments, owner and rights, the index. Where nothing differs afterwards, all of it is
+-- undone, so that not one row of the catalog is new.
 do $do$
 declare
   v_owner constant regrole := current_setting('class_activation.owner')::oid;
   v_before constant jsonb := current_setting('class_activation.before');
   v_revision constant text := current_setting('class_activation.revision');
-  v_functions constant oid[] := array(select to_regprocedure(f) from unnest(array[{functions}]) f);
+  v_signatures constant text[] := array[{functions}];
+  v_definitions constant text[] := array[
+{definitions}
+  ];
+  v_functions oid[];
   v_tables constant oid[] := array(select to_regclass(t) from unnest(array[{tables}]) t);
   v_classes constant regclass := (
     select c.oid
@@ -15,10 +20,21 @@ declare
       and pg_has_role(c.relowner, v_owner, 'usage')
   );
   v_statement text;
-  v_sessions text;
   v_rows boolean;
   v_report text;
 begin
+  for i in 1..cardinality(v_signatures) loop
+    begin
+      execute v_definitions[i];
+    exception when invalid_function_definition then
+      -- another result type or other parameter names: below, it gets again what was granted on it
+      execute format('drop function %s', v_signatures[i]);
+      execute v_definitions[i];
+    end;
+  end loop;
+{comments}
+  v_functions := array(select to_regprocedure(f) from unnest(v_signatures) f);
+
   foreach v_statement in array array(
     with installed as (
       select o.*, (v_before #>> array[o.name, 'oid'])::oid is distinct from o.oid as created
@@ -90,16 +106,11 @@ begin
     comment on index public.class_activation_due_idx is
       'Of class_activation: a run finds the Scheduled classes that may be due without reading all others.';
   exception when lock_not_available then
-    select string_agg(distinct format('%s (%s)', l.pid, a.usename), ', ') into v_sessions
-    from pg_locks l
-    left join pg_stat_activity a using (pid)
-    where l.relation = v_classes
-      and l.granted
-      and l.pid <> pg_backend_pid();
     raise exception using
       errcode = '55P03',
       message = format('%s is in use: its index class_activation_due_idx could not be built', v_classes),
-      detail = format('Sessions that have locked it: %s.', coalesce(v_sessions, 'none any more')),
+      detail = 'Sessions that have locked it: ' || (
+        select string_agg(distinct l.pid::text, ', ') from pg_locks l where l.relation = v_classes and l.granted),
       hint = 'Nothing was changed. Repeat when their transactions have ended (select pg_terminate_backend(PID); ends one), or'
         || ' first build the index without stopping writers:'
         || format(' create index concurrently class_activation_due_idx on %s (status, start_dt);', v_classes);
@@ -146,7 +157,11 @@ begin
     v_report := concat_ws(' ', 'installed class activation', class_activation.version(),
       'in place of ' || nullif(v_revision, ''), format('(%s)', v_report));
   end if;
-  perform set_config('class_activation.report',
-    coalesce(v_report, case when v_rows then 'restored rows' else 'nothing to do' end), true);
+  if v_report is null and not v_rows then
+    raise sqlstate 'CA000';
+  end if;
+  perform set_config('class_activation.report', coalesce(v_report, 'restored rows'), true);
+exception when sqlstate 'CA000' then
+  null;
 end;
 $do$;
