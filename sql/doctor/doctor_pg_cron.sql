@@ -33,14 +33,16 @@ begin
     select 'pg_cron', 'error',
       case
         when v_job.elsewhere then null
-        when v_job.version is null then format('extension pg_cron is not in database %I, so nothing calls the job', current_database())
-        when v_job.visible is null then format('role %I may not use schema cron', current_user)
+        when v_job.version is null and (v_late is not false or v_job.created_by is not null) then
+          format('extension pg_cron is not in database %I, so nothing calls the job', current_database())
+        when v_job.visible is null and v_job.version is not null and v_late is not false then format('role %I may not use schema cron', current_user)
         when string_to_array(regexp_replace(v_job.version, '[^0-9.].*$', ''), '.')::integer[] < array[1, 4] then
           format('pg_cron is %s, and 1.4 is needed', v_job.version)
       end,
       case
         when v_job.elsewhere then
           format('job %s of role %s is in database %s', v_job.jobname, v_job.created_by, v_job.cron_database)
+        when v_job.version is null then 'pg_cron calls the job from another database'
         else format('pg_cron %s is in this database', v_job.version)
       end,
       case
