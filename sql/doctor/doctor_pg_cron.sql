@@ -9,6 +9,7 @@ set row_security = on
 set lock_timeout = '50ms'
 as $function$
 declare
+  v_owner constant regrole := (select n.nspowner::regrole from pg_namespace n where n.nspname = 'class_activation');
   v_alter constant boolean := current_setting('is_superuser')::boolean
     and current_setting('allow_alter_system', true) is distinct from 'off';
   v_knows boolean := has_table_privilege('class_activation.settings', 'select')
@@ -64,7 +65,7 @@ begin
         format('-- as %s:%sselect class_activation.schedule();',
           case when v_job.role_is_gone then 'a superuser' else format('role %s or a superuser', v_job.created_by) end, e'\n')
           || case when v_job.role_is_gone then
-            format(e'\n-- or, if that role was renamed: alter role %I rename to %I;', current_user, v_job.created_by)
+            format(e'\n-- or, if that role is now %1$s: alter role %1$s rename to %2$I;', v_owner, v_job.created_by)
           else '' end;
     elsif v_job.visible and not v_job.elsewhere then
       return query
