@@ -11,13 +11,13 @@ PYTHON := PYTHONPATH=tests $(VENV)/bin/python
 
 help:
 	@echo "make demo       the job on a sample platform, until pg_cron activates a class by itself"
-	@echo "make test       all tests (PYTEST='-k sessions' for some); SERVER=docker for PostgreSQL 17"
-	@echo "make quick      the tests of the functions, on one shape of the platform, in less than a minute"
+	@echo "make test       all tests (select with PYTEST='-k sessions'); SERVER=docker for PostgreSQL 17"
+	@echo "make quick      the tests of the functions, on one platform schema, in less than a minute"
 	@echo "make lint       style of Python and shell"
-	@echo "make mornings   5 AM at seven facilities, by this job and by the platform's worker, on a moved clock (Docker)"
-	@echo "make platform   does it work with the platform's migrations? MIGRATIONS=../UnlockEdv2/backend/migrations"
-	@echo "make dist       dist/class-activation-$(RELEASE).sql and -uninstall.sql, which need psql alone"
-	@echo "make bench      what the job costs, side by side with five other ways to do the same"
+	@echo "make mornings   activation times at seven facilities, this job vs. the worker, with a faked clock (Docker)"
+	@echo "make platform   the job with the platform's own migrations (MIGRATIONS=../UnlockEdv2/backend/migrations)"
+	@echo "make dist       dist/class-activation-$(RELEASE).sql and -uninstall.sql, for psql alone"
+	@echo "make bench      the cost of the job, compared with five other ways"
 
 demo: $(READY)
 	@tools/with-postgres env $(PYTHON) tools/demo.py

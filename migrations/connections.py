@@ -41,8 +41,9 @@ def connection_string(url: str) -> str:
 def connect(url: str) -> psycopg.Connection:
     """Connect to URL (or, if that is empty, where libpq's PG* variables point), and begin a transaction."""
     # a pooler may run each transaction in another session, which does not know the prepared statements
-    connection = psycopg.connect(connection_string(url), client_encoding="utf8", prepare_threshold=None)
-    connection.execute(read("deploy/settings"))
+    string, settings = connection_string(url), read("deploy/settings")
+    connection = psycopg.connect(string, client_encoding="utf8", prepare_threshold=None)
+    connection.execute(settings)
     return connection
 
 
@@ -65,12 +66,13 @@ def platform_connection(url: str) -> Iterator[Connection]:
 @contextmanager
 def local_settings(writes: bool) -> Iterator[None]:
     """Have the settings of a deployment until the end of the block: the transaction may be the caller's."""
+    settings = read("deploy/settings")
+    names = re.findall(r"set local (\w+)", settings)
+    query = ", ".join(f"pg_catalog.current_setting('{name}')" for name in names)
     if writes:
         execute("set transaction isolation level read committed, read write;")
-    names = re.findall(r"set local (\w+)", read("deploy/settings"))
-    query = ", ".join(f"pg_catalog.current_setting('{name}')" for name in names)
     before = () if context.is_offline_mode() else execute(f"select {query}")[0]
-    execute(read("deploy/settings"))
+    execute(settings)
     yield
     for name, value in zip(names, before, strict=False):
         literal = value.replace("'", "''")

@@ -1,8 +1,8 @@
 """Alembic's environment: each command is one transaction, online and as a --sql script.
 
 Both execute the same SQL. Whatever depends on the state of the database is decided in SQL, in do blocks; a
-script also asks psql which revisions are due. An upgrade to head ends with the repeatable part: the functions of
-sql/, the index and the schedule.
+script also asks psql which revisions are due. An upgrade to head ends with the repeatable part: the functions
+of sql/, the index and the schedule.
 """
 
 import logging
@@ -15,7 +15,7 @@ from alembic.util import CommandError
 
 from migrations import schedule
 from migrations.connections import cron, cron_connection, local_settings, plain_errors, platform_connection
-from migrations.options import read_options
+from migrations.options import OFF, read_options
 from migrations.sql_files import create_functions, driver_connection, execute, literals, run
 
 if context.config.config_file_name is not None:
@@ -30,9 +30,9 @@ configuration: dict[str, Any] = {
     "on_version_apply": lambda **_: next(guards, None),
 }
 
-DUE = r"select pg_catalog.current_setting('class_activation.revision') = any (array[{}]) as due \gset"
-REPORT = """select pg_catalog.current_setting('class_activation.report') as report,
-  pg_catalog.current_setting('class_activation.report') = 'nothing to do' as unchanged"""
+DUE = r"select current_setting('class_activation.revision') = any (array[{}]) as due \gset"
+REPORT = """select current_setting('class_activation.report') as report,
+  current_setting('class_activation.report') = 'nothing to do' as unchanged"""
 UNDO = "rollback to savepoint class_activation;"
 
 
@@ -48,7 +48,9 @@ def deploy() -> list[str]:
 
     missing = [] if context.is_offline_mode() else schedule.find_missing(driver_connection())
     if upgrade:
-        run("deploy/preflight", schedules=options.schedules, elsewhere=literals(missing))
+        asked = str(bool(options.schedule or options.cron_url)).lower()
+        schedules = "false" if options.schedule == OFF else f"({asked} or not v_installed)"
+        run("deploy/preflight", schedules=schedules, elsewhere=literals(missing))
         run("deploy/schema")
     execute("savepoint class_activation;")
     steps, end = plan()

@@ -27,13 +27,6 @@ class Options:
         """Whether a first installation schedules the job in the platform's own database."""
         return self.schedule != OFF and self.cron_url is None
 
-    @property
-    def schedules(self) -> str:
-        """Whether the job is scheduled, as a condition in SQL."""
-        if self.schedule == OFF:
-            return "false"
-        return "true" if self.schedule or self.cron_url else "not v_installed"
-
 
 def read_options() -> Options:
     """Read the -x options of this command; an unknown one is refused, not ignored."""

@@ -34,7 +34,7 @@ left join pg_proc p on p.pronamespace = n.oid and p.proname = 'schedule_in_datab
 
 JOB = """
 select j.*, current_database() as database, coalesce(%(schedule)s, s.schedule) as schedule
-from class_activation.settings s, class_activation.job(%(schedule)s) j
+from class_activation.settings s, class_activation_internal.job(%(schedule)s) j
 """
 
 MAY_TICK = "select has_function_privilege(%(role)s::name, 'class_activation.tick()', 'execute')"
@@ -91,7 +91,7 @@ def set_up() -> list[str]:
         )
     if not scheduled:
         return []
-    ((next_tick,),) = execute("select class_activation.next_tick();")
+    ((next_tick,),) = execute("select class_activation_internal.next_tick();")
     return [f"job scheduled: {next_tick}"]
 
 
@@ -136,7 +136,7 @@ def require_schedule(there: psycopg.Connection, schedule: str | None) -> None:
 
 def require_own_job(platform: psycopg.Connection, there: psycopg.Connection) -> None:
     """Refuse to schedule on top of a job that the role of cron_url cannot see or change."""
-    if not fetch(platform, "select to_regprocedure('class_activation.job(text)') is not null")[0]:
+    if not fetch(platform, "select to_regprocedure('class_activation_internal.job(text)') is not null")[0]:
         return
     who, job = fetch(there, WHO), find_job(platform)
     if who.superuser or job.created_by in (None, who.role) or is_scheduled(there, job):
@@ -197,12 +197,12 @@ def schedule_elsewhere(schedule: str | None) -> list[str]:
         there.execute(before.clear)
     there.execute(job.clear)
     there.execute(job.put)
-    (next_tick,) = fetch(platform, "select class_activation.next_tick()")
+    (next_tick,) = fetch(platform, "select class_activation_internal.next_tick()")
     return [f"job {job.jobname} scheduled in database {who.database}: {next_tick}"]
 
 
 def find_job(platform: psycopg.Connection) -> Any:
-    """Return class_activation.job(), with the schedule of the options."""
+    """Return class_activation_internal.job(), with the schedule of the options."""
     return fetch(platform, JOB, schedule=read_options().schedule)
 
 

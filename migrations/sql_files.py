@@ -46,11 +46,13 @@ def placeholders() -> dict[str, str]:
     return {
         "functions": literals(functions()),
         "lock_wait": LOCK_WAIT,
-        "objects": query("class_activation.objects()"),
+        "objects": query("class_activation_internal.objects()"),
         "prerequisites": query("class_activation.prerequisites()"),
         "revisions": literals(script.revision for script in context.script.walk_revisions()),
         "schemas": literals(SCHEMAS),
         "tables": literals(tables),
+        # the role that owns the table with the status, as prerequisites() finds it
+        "tables_owner": query("class_activation.prerequisites()").partition(", job as")[0],
     }
 
 

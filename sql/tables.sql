@@ -72,6 +72,6 @@ comment on column class_activation.settings.scheduled_at is
 
 comment on table class_activation.installed_objects is
   'The objects as the last deployment left them: doctor and the next deployment compare them with those that exist.';
-comment on column class_activation.installed_objects.definition is 'a hash, see class_activation.objects()';
+comment on column class_activation.installed_objects.definition is 'a hash, see class_activation_internal.objects()';
 
 comment on table class_activation.alembic_version is 'The revision that is installed: a release of class activation.';

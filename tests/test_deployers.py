@@ -270,7 +270,7 @@ def test_default_privileges_for_reading_stay_and_a_backup_goes_on(platform: Data
     granted = platform.rows(
         """
         select o.kind, a.privilege_type
-        from class_activation.objects() o, aclexplode(o.acl) a
+        from class_activation_internal.objects() o, aclexplode(o.acl) a
         where a.grantee = %s::regrole
         group by 1, 2
         """,

@@ -13,7 +13,12 @@ VERSIONS = "select xmin::text, oid from pg_proc union all select xmin::text, oid
 def scripts(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     """What installs, and what removes."""
     directory = tmp_path_factory.mktemp("dist")
-    subprocess.run(["make", "dist", f"DIST={directory}"], cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(
+        ["make", "--old-file=.venv/ready", "dist", f"DIST={directory}"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
     install, uninstall = sorted(directory.glob("*"), key=lambda path: len(path.name))
     assert (install.name, uninstall.name) == (
         "class-activation-1.0.0.sql",

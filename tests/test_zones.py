@@ -70,7 +70,7 @@ def test_5_am_is_5_am_in_every_zone_on_every_day_of_three_years(everywhere: Data
     everywhere.execute(
         "create temporary table planned as select s.timezone, s.start_dt, s.due_at, s.due,"
         " s.start_dt + time '05:00' - s.due_at at time zone 'UTC' as utcoffset"
-        " from class_activation.evaluate_classes(%s, '05:00', null, true) s",
+        " from class_activation_internal.evaluate_classes(%s, '05:00', null, true) s",
         as_of,
     )
     found: dict[str, list[tuple[date, timedelta]]] = {}
@@ -126,7 +126,7 @@ def test_a_class_that_is_due_stays_due_while_clocks_change(db: Database, not_bef
           d.start_dt::timestamptz - interval '1 day', d.start_dt::timestamptz + interval '60 hours',
           interval '30 minutes'
         ) i (as_of)
-        cross join lateral class_activation.evaluate_classes(i.as_of, %s, null, true) p
+        cross join lateral class_activation_internal.evaluate_classes(i.as_of, %s, null, true) p
         where p.start_dt = d.start_dt
         order by p.class_id, i.as_of
         """,

@@ -213,9 +213,7 @@ def listing(server: Database) -> Iterator[Line]:
             times = []
             for _ in range(11):
                 began = time.perf_counter()
-                session.execute(
-                    "select count(*) from class_activation.evaluate_classes(now(), '05:00') where due"
-                )
+                session.execute("select count(*) from class_activation.preview() where due")
                 times.append(time.perf_counter() - began)
         yield Line("listing 10,000 due classes", statistics.median(times), "25 ms")
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -119,7 +119,7 @@ def orm(database: str) -> None:
                 enrollment.enrolled_at.is_(None),
             )
         ).all()
-        now = datetime.now(timezone.utc)
+        now = datetime.now(UTC)
         for row in due:
             row.status, row.updated_at, row.update_user_id = "Active", now, BATCH_USER
         for row in waiting:

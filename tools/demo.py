@@ -6,7 +6,7 @@ throw away.
 
 import os
 import sys
-from datetime import datetime, time, timedelta, timezone
+from datetime import UTC, datetime, time, timedelta
 from textwrap import dedent
 
 from harness import ROOT, Database, alembic, posix_zone
@@ -55,7 +55,7 @@ def await_activation(db: Database, until: datetime) -> None:
     console.print(f"Waiting for {until:%H:%M:%S} UTC, which is 05:00:00 at Night School.\n")
     with console.status("") as status:
         while not next(listener.notifies(timeout=0.5, stop_after=1), None):
-            left = until - datetime.now(timezone.utc)
+            left = until - datetime.now(UTC)
             clock = datetime.combine(until, time(5)) - left
             status.update(f"{clock:%H:%M:%S} at Night School, {left.total_seconds():.0f} s to go")
             if left < timedelta(seconds=-90):
@@ -115,7 +115,7 @@ def main() -> None:
     show(db, "select * from activate_scheduled_classes()")
 
     chapter("5. By itself", "A class at a facility where it is almost 5 AM. pg_cron does the rest.")
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     five = now.replace(second=0, microsecond=0) + timedelta(minutes=2 if now.second > 45 else 1)
     zone = posix_zone(timedelta(hours=5) - timedelta(hours=five.hour, minutes=five.minute))
     class_id = db.class_(db.facility(zone, name="Night School"), five.date(), name="Early Birds")

@@ -7,7 +7,7 @@ installs; the other has the platform's job: at 05:00 UTC every class whose start
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from chart import JOB, PALE, WORKER, chart, dot, rect, text
@@ -40,7 +40,7 @@ class Morning:
 
 def five_am(day: date, zone: str) -> datetime:
     """Return the instant at which it is 5 AM in ZONE."""
-    return datetime.combine(day, time(5), ZoneInfo(zone)).astimezone(timezone.utc)
+    return datetime.combine(day, time(5), ZoneInfo(zone)).astimezone(UTC)
 
 
 def ticks(day: date) -> list[datetime]:

@@ -43,9 +43,8 @@ class Platform(Database):
         values = {}
         for name, parent, key, needed in self.rows(COLUMNS, table):
             if needed and parent and name not in columns:
-                values[name] = self.value(f"select (select {key} from {parent} limit 1)") or self.insert(
-                    parent
-                )
+                found = self.value(f"select (select {key} from {parent} limit 1)")
+                values[name] = found or self.insert(parent)
             elif needed or name in columns:
                 values[name] = columns.get(name, needed)
         for name in values.keys() & {"name", "username", "email"}:
@@ -134,7 +133,7 @@ def climb(migrations: list[Migration], first: int, job: str, without: str) -> in
             check(migration.name, job, without)
         else:
             new = f"not installed: {refusals[-1]}" if refusals[-1] not in refusals[:-1] else ""
-            print(f"{migration.name:<50}{shorten(new, 60, placeholder=' …')}")
+            print(f"{migration.name:<50}{shorten(new, 80, placeholder=' …')}")
     return installed or sys.exit("class activation cannot be installed after any of these migrations")
 
 

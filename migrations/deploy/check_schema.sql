@@ -8,25 +8,8 @@ declare
   v_revision text;
   v_schema record;
 begin
-  -- the table with the status is the one to which enrollments refer: see prerequisites()
-  select case
-      when count(*) filter (where c.referenced) = 1 then max(c.relowner) filter (where c.referenced)
-      when count(*) = 1 then max(c.relowner)
-    end
-  into v_tables_owner
-  from (
-    select t.relowner, exists (
-        select
-        from pg_constraint k
-        where k.contype = 'f'
-          and k.confrelid = t.oid
-          and k.conrelid = to_regclass('public.program_class_enrollments')
-      ) as referenced
-    from pg_class t
-    join pg_attribute a on a.attrelid = t.oid and a.attname = 'status' and not a.attisdropped
-    where t.oid in (to_regclass('public.program_classes'), to_regclass('public.program_class_cohorts'))
-      and t.relkind in ('r', 'p')
-  ) c;
+{tables_owner}
+  select t.owner into v_tables_owner from tables_owner t;
 
   for v_schema in
     select n.oid, n.nspname, n.nspowner,

@@ -9,7 +9,7 @@ begin
   foreach v_statement in array array(
     with installed as (
       select o.*, (v_before #>> array[o.name, 'oid'])::oid is distinct from o.oid as created
-      from class_activation.objects() o
+      from class_activation_internal.objects() o
       where o.kind = 'schema'
         or o.oid = any (v_functions)
         or o.kind <> 'comment' and o.oid in (select to_regclass(t) from unnest(array[{tables}]) t)
@@ -17,7 +17,7 @@ begin
       -- what an earlier release had and this one has not
       select 1, format('drop %s', o.name)
       from class_activation.installed_objects i
-      join class_activation.objects() o on o.name = i.name
+      join class_activation_internal.objects() o on o.name = i.name
       where o.kind = 'function'
         and o.oid <> all (v_functions)
 

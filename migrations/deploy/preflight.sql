@@ -7,10 +7,7 @@ declare
   v_superuser constant boolean := has_table_privilege('pg_authid', 'insert');
   -- from 16 on a member may lack the right to become the role
   v_member constant text := case when current_setting('server_version_num')::integer < 160000 then 'member' else 'set' end;
-  -- before the first installation there is no row type that a parameter may have
-  v_functions constant oid[] := array(
-    select to_regprocedure(f) from unnest(array[{functions}]) f where v_installed or starts_with(f, 'public.')
-  );
+  v_door constant regprocedure := to_regprocedure('public.activate_scheduled_classes(timestamptz, time, integer)');
   v_classes constant oid[] := array(
     select c.oid
     from pg_class c
@@ -18,13 +15,8 @@ declare
       and c.relkind in ('r', 'p')
       and pg_has_role(c.relowner, v_owner, 'usage')
   );
-  v_known text[] := '{}';
   v_missing text;
 begin
-  if v_installed then
-    execute 'select array(select concat(i.name, i.definition) from class_activation.installed_objects i)' into v_known;
-  end if;
-
   with missing (position, description) as (
     select 1, format('right of role %I to create schemas in database %I', current_user, current_database())
     where exists (select from unnest(array[{schemas}]) s where to_regnamespace(s) is null)
@@ -44,27 +36,17 @@ begin
       and not (pg_has_role(v_owner, 'usage') and pg_has_role(v_owner, v_member))
 
     union all
-    select 4, format('the free name of function %s', p.oid::regprocedure) || case
-        when pg_has_role(p.proowner, v_owner, 'usage') and p.oid = any (v_functions) then
+    select 4, format('the free name of function %s, which belongs to role %s', p.oid::regprocedure, p.proowner::regrole)
+      || case
+        when not v_installed and pg_has_role(p.proowner, v_owner, 'usage') then
           format(' (in a copy of the platform without its schema class_activation: drop function %s;)', p.oid::regprocedure)
         else ''
       end
     from pg_proc p
-    where not v_installed
-      and p.pronamespace = 'public'::regnamespace
+    where p.pronamespace = 'public'::regnamespace
       and p.proname = 'activate_scheduled_classes'
-
-    union all
-    -- a function that another role has made, and not one of class activation that was given to another role
-    select 4, format('the free name of %s, which belongs to role %s', o.name, o.owner::regrole)
-    from (
-{objects}
-    ) o (oid, kind, name, owner, acl, definition)
-    where v_installed
-      and o.oid = any (v_functions)
-      and o.owner <> v_owner
-      and not has_table_privilege(o.owner, 'pg_authid', 'insert')
-      and concat(o.name, o.definition) <> all (v_known)
+      and (not v_installed or p.oid = v_door)
+      and (not v_installed or not pg_has_role(p.proowner, v_owner, 'usage'))
 
     union all
     select 5, format('the free name of schema %I', s)

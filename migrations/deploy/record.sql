@@ -15,11 +15,11 @@ begin
   v_rows := v_rows or found;
 
   delete from class_activation.installed_objects i
-  where not exists (select from class_activation.objects() o where o.name = i.name);
+  where not exists (select from class_activation_internal.objects() o where o.name = i.name);
   v_rows := v_rows or found;
   insert into class_activation.installed_objects as i (name, definition)
   select o.name, o.definition
-  from class_activation.objects() o
+  from class_activation_internal.objects() o
   where o.kind in ('schema', 'comment', 'index')
     or o.oid in (select to_regprocedure(f) from unnest(array[{functions}]) f)
     or o.oid in (select to_regclass(t) from unnest(array[{tables}]) t)
@@ -32,7 +32,7 @@ begin
     select coalesce(b.key, o.name) as name, coalesce(b.value ->> 'kind', o.kind) as kind,
       case when o.name is null then 'dropped' when b.key is null then 'created' else 'replaced' end as action
     from jsonb_each(v_before) b
-    full join class_activation.objects() o on o.name = b.key
+    full join class_activation_internal.objects() o on o.name = b.key
     where (b.value ->> 'owner', b.value ->> 'acl', b.value ->> 'definition')
       is distinct from (o.owner::bigint::text, o.acl::text, o.definition)
   ), summary (line) as (
@@ -47,7 +47,7 @@ begin
   if v_revision = '' then
     select format('installed class activation %s: %s functions, %s tables', class_activation.version(),
       count(*) filter (where o.kind = 'function'), count(*) filter (where o.kind = 'table'))
-    into v_report from class_activation.objects() o;
+    into v_report from class_activation_internal.objects() o;
   elsif v_revision <> class_activation.version() then
     v_report := format('upgraded from %s to %s: %s', v_revision, class_activation.version(), v_report);
   end if;

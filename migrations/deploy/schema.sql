@@ -2,19 +2,14 @@
 -- on one function needs nothing else.
 do $do$
 declare
-  v_schema record;
+  v_schema text;
 begin
-  for v_schema in
-    select s.name, s.comment
-    from (values
-      ('class_activation', 'Activates UnlockEdv2''s scheduled classes: what public.activate_scheduled_classes works with'
-        || ' and remembers.'),
-      ('class_activation_internal', 'Internal functions of class_activation, which no one calls by hand.')
-    ) s (name, comment)
-    where to_regnamespace(s.name) is null
-  loop
-    execute format('create schema %I authorization %s', v_schema.name, current_setting('class_activation.owner')::oid::regrole);
-    execute format('comment on schema %I is %L', v_schema.name, v_schema.comment);
+  foreach v_schema in array array[{schemas}] loop
+    if to_regnamespace(v_schema) is null then
+      execute format('create schema %I authorization %s', v_schema, current_setting('class_activation.owner')::oid::regrole);
+      execute format('comment on schema %I is %L', v_schema, 'Activates UnlockEdv2''s scheduled classes: what'
+        || ' public.activate_scheduled_classes works with and remembers.');
+    end if;
   end loop;
 end;
 $do$;

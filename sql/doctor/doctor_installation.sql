@@ -21,7 +21,7 @@ begin
         else 'changed'
       end as difference
     from class_activation.installed_objects i
-    full join class_activation.objects() o on o.name = i.name
+    full join class_activation_internal.objects() o on o.name = i.name
   ), finding as (
     select string_agg(format('%s: %s', o.difference, o.name), ', ' order by o.difference, o.name) as list,
       bool_or(o.installed and o.name !~ '^table') as deploy,
@@ -98,7 +98,7 @@ begin
   from reader r
   where exists (
     select
-    from class_activation.objects() o
+    from class_activation_internal.objects() o
     where o.kind in ('table', 'sequence')
       and not case o.kind
         when 'table' then has_table_privilege(r.grantee, o.oid, 'select')
@@ -137,8 +137,6 @@ begin
     ));
 end;
 $function$;
-
-revoke execute on function class_activation.doctor_installation() from public;
 
 comment on function class_activation.doctor_installation() is
 'Part of doctor: the installed objects, their owner, rights and names. It writes nothing.';

@@ -14,7 +14,7 @@ declare
     and current_setting('allow_alter_system', true) is distinct from 'off';
   v_knows boolean := has_table_privilege('class_activation.settings', 'select')
     and has_table_privilege('class_activation.ticks', 'select')
-    and has_function_privilege('class_activation.job(text)', 'execute');
+    and has_function_privilege('class_activation_internal.job(text)', 'execute');
   v_settings class_activation.settings;
   v_job record;
   v_cron_database name;
@@ -26,7 +26,7 @@ begin
     v_knows := not (v_settings is null);
   end if;
   if v_knows then
-    v_job := class_activation.job();
+    v_job := class_activation_internal.job();
     v_cron_database := case when v_job.elsewhere or v_job.version is not null then v_job.cron_database end;
     v_late := coalesce((select max(t.ticked_at) from class_activation.ticks t), v_settings.scheduled_at)
       < now() - v_job.longest_gap - interval '1 minute';
@@ -215,15 +215,13 @@ begin
         format('cron.timezone is %s, so the hours of the schedule %s are not GMT', s.setting, v_settings.schedule) end,
       'cron.timezone does not change when the job is called',
       case when v_job.elsewhere then (select format(e'-- in database %s:\n%s\n-- then here:\nupdate class_activation.settings set'
-          || ' schedule = ''*/15 * * * *'';', j.cron_database, j.put) from class_activation.job('*/15 * * * *') j)
+          || ' schedule = ''*/15 * * * *'';', j.cron_database, j.put) from class_activation_internal.job('*/15 * * * *') j)
         else 'select class_activation.schedule(''*/15 * * * *'');' end
     from (values ('cron.timezone')) n (name)
     left join pg_settings s using (name);
   end if;
 end;
 $function$;
-
-revoke execute on function class_activation.doctor_pg_cron() from public;
 
 comment on function class_activation.doctor_pg_cron() is
 'Part of doctor: the job in pg_cron and the server, as far as the calling role sees them. It writes nothing.';

@@ -47,7 +47,7 @@ begin
     );
   if v_locks is null then
     begin
-      perform class_activation.lock_platform();
+      perform class_activation_internal.lock_platform();
     exception
       when lock_not_available then
         v_locks := sqlerrm;
@@ -75,7 +75,7 @@ begin
     exception when no_data_found then
       get stacked diagnostics v_not_created = message_text, v_create = pg_exception_hint;
     end;
-    return query execute class_activation.platform_sql($sql$
+    return query execute class_activation_internal.platform_sql($sql$
       select 'batch_user', 'error',
         coalesce($1, case when count(*) > 1 then
           format('%s live users are named system_batch, and only user %s is used', count(*), min(u.id)) end),
@@ -91,7 +91,7 @@ begin
     -- of a name of the IANA database PostgreSQL keeps the spelling; reading pg_timezone_names takes 50 ms
     for v_zone in
       select z.timezone as name
-      from class_activation.facility_timezones() z
+      from class_activation_internal.facility_timezones() z
       where z.problem is null
         and z.facilities is not null
         and (z.timezone ~* '^(utc|uct|gmt|zulu)$' or not exists (
@@ -125,7 +125,7 @@ begin
     ), zone as materialized (
       select z.timezone as name, z.facilities, l.name as iana_name,
         case when z.problem is null then 'timezone_names' else 'timezones' end as check_name
-      from class_activation.facility_timezones() z
+      from class_activation_internal.facility_timezones() z
       left join legacy l on l.zone = lower(z.timezone)
       where z.facilities is not null
         and (z.problem is not null or z.timezone <> all (v_places))
@@ -149,7 +149,7 @@ begin
     order by k.level;
   end if;
 
-  v_job := class_activation.job();
+  v_job := class_activation_internal.job();
   v_last_tick := (select max(t.ticked_at) from class_activation.ticks t);
   v_expected := now() - v_job.longest_gap - interval '1 minute';
   return query
@@ -208,14 +208,14 @@ begin
       limit 20
     );
   end if;
-  return query execute class_activation.platform_sql($sql$
+  return query execute class_activation_internal.platform_sql($sql$
     select 'locked_classes', 'warning',
       'skipped, because a lock is held: ' || string_agg(
         format('class %s%s at %s by %s', l.class_id, ' (' || c.class_name || ')', f.name, l.holder), '; '),
       'the last run skipped no class that is still locked',
       string_agg(distinct l.fix, ' ') || ' -- ends that session: as its role, a member of pg_signal_backend, or a superuser'
-    from class_activation.lock_holders($1) l
-    join class_activation.classes($1) c using (class_id)
+    from class_activation_internal.lock_holders($1) l
+    join class_activation_internal.classes($1) c using (class_id)
     join {facilities} f on f.id = c.facility_id
   $sql$)
   using v_due;
@@ -227,7 +227,7 @@ begin
         when 1 then '1 class' else v_last_run.classes_left || ' classes' end) end,
     'the last run was not cut short', 'select activate_scheduled_classes(); -- with a longer statement_timeout';
 
-  return query execute class_activation.platform_sql($sql$
+  return query execute class_activation_internal.platform_sql($sql$
     with first as materialized (
       select p.* from class_activation.problems p order by p.class_id limit 3
     )
@@ -238,14 +238,12 @@ begin
       'no class failed', 'fix the cause in detail; the next run retries'
     from (select count(*) as problems from class_activation.problems) n
     left join first p on true
-    left join class_activation.classes(array(select q.class_id from first q)) c on c.class_id = p.class_id
+    left join class_activation_internal.classes(array(select q.class_id from first q)) c on c.class_id = p.class_id
     left join {facilities} f on f.id = p.facility_id
     group by n.problems
   $sql$);
 end;
 $function$;
-
-revoke execute on function class_activation.doctor_platform() from public;
 
 comment on function class_activation.doctor_platform() is
 'Part of doctor: the platform''s rows, what the job made of them, and whether pg_cron calls it. It writes nothing.';

@@ -1,5 +1,5 @@
 -- A deployment also runs this query by itself, before the function exists.
-create or replace function class_activation.objects()
+create or replace function class_activation_internal.objects()
 returns table (oid oid, kind text, name text, owner oid, acl aclitem[], definition text)
 language plpgsql
 stable
@@ -54,8 +54,6 @@ begin
 end;
 $function$;
 
-revoke execute on function class_activation.objects() from public;
-
-comment on function class_activation.objects() is
+comment on function class_activation_internal.objects() is
 'Part of doctor: the objects of class activation with owner, rights and a hash of their definition. A deployment
 compares them before and after, and records them in class_activation.installed_objects; a removal drops them.';

@@ -1,5 +1,5 @@
 -- One batch, all or nothing. The recheck is a separate statement: it needs a snapshot taken after the lock.
-create or replace function class_activation.activate_batch(
+create or replace function class_activation_internal.activate_batch(
   p_run_id bigint,
   p_class_ids integer[],
   p_as_of timestamptz,
@@ -16,7 +16,7 @@ set search_path = pg_catalog, pg_temp
 set jit = off
 as $function$
 declare
-  v_locked integer[] := class_activation.lock_classes(p_class_ids, 'Scheduled');
+  v_locked integer[] := class_activation_internal.lock_classes(p_class_ids, 'Scheduled');
   v_class_ids integer[];
   v_facility_ids integer[];
   v_due_at timestamptz[];
@@ -27,7 +27,7 @@ begin
     v_locked := array(
       select l.class_id
       from unnest(v_locked) l (class_id)
-      where l.class_id <> all ((class_activation.lock_enrollments(v_locked)).locked_class_ids)
+      where l.class_id <> all ((class_activation_internal.lock_enrollments(v_locked)).locked_class_ids)
     );
   end if;
   select
@@ -36,7 +36,7 @@ begin
     array_agg(s.due_at) filter (where l.class_id is not null),
     coalesce(array_agg(s.class_id) filter (where l.class_id is null), '{}')
   into v_class_ids, v_facility_ids, v_due_at, skipped
-  from class_activation.evaluate_classes(p_as_of, p_not_before, p_class_ids) s
+  from class_activation_internal.evaluate_classes(p_as_of, p_not_before, p_class_ids) s
   left join unnest(v_locked) l (class_id) on l.class_id = s.class_id
   where s.due;
 
@@ -47,7 +47,7 @@ begin
   end if;
 
   -- in the order of the application; enrollments that a trigger of the platform backfills here are not pending any more
-  perform class_activation.write_status(v_class_ids, 'Scheduled', 'Active', p_user_id);
+  perform class_activation_internal.write_status(v_class_ids, 'Scheduled', 'Active', p_user_id);
 
   v_activations := array(
     select (
@@ -55,7 +55,7 @@ begin
       coalesce(w.enrollment_ids, '{}'), coalesce(w.enrolled_at_values, '{}'), w.updated_at_values, w.update_user_ids
     )::class_activation.activations
     from unnest(v_class_ids, v_facility_ids, v_due_at) d (class_id, facility_id, due_at)
-    left join class_activation.write_enrolled_at(v_class_ids, p_as_of, p_user_id) w on w.class_id = d.class_id
+    left join class_activation_internal.write_enrolled_at(v_class_ids, p_as_of, p_user_id) w on w.class_id = d.class_id
   );
 
   -- a separate statement, which sees what the triggers of the platform made of the classes
@@ -68,7 +68,7 @@ begin
       case when c.update_user_id = any (a.update_user_ids) then a.update_user_ids
         else a.update_user_ids || c.update_user_id end
     from unnest(v_activations) a
-    join class_activation.classes(v_class_ids) c on c.class_id = a.class_id
+    join class_activation_internal.classes(v_class_ids) c on c.class_id = a.class_id
     where c.live_status = 'Active'
     returning activations.enrollments_backfilled
   )
@@ -85,7 +85,7 @@ begin
 end;
 $function$;
 
-comment on function class_activation.activate_batch(bigint, integer[], timestamptz, time, integer, boolean) is
+comment on function class_activation_internal.activate_batch(bigint, integer[], timestamptz, time, integer, boolean) is
 'Part of the job: activates those of p_class_ids that are due at p_as_of and that no other session has locked, with their
 pending enrollments, in the name of p_user_id and for the run p_run_id. p_lock_enrollments: lock these first, and skip a
 class of which another session has locked one. Returns the number of classes activated and of enrollments backfilled,

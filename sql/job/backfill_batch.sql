@@ -1,4 +1,4 @@
-create or replace function class_activation.backfill_batch(
+create or replace function class_activation_internal.backfill_batch(
   p_class_ids integer[],
   p_as_of timestamptz,
   p_user_id integer,
@@ -13,14 +13,14 @@ set search_path = pg_catalog, pg_temp
 set jit = off
 as $function$
 declare
-  v_locked integer[] := class_activation.lock_classes(p_class_ids, 'Active');
+  v_locked integer[] := class_activation_internal.lock_classes(p_class_ids, 'Active');
   v_group record;
 begin
   if p_lock_enrollments then
     v_locked := array(
       select l.class_id
       from unnest(v_locked) l (class_id)
-      where l.class_id <> all ((class_activation.lock_enrollments(v_locked)).locked_class_ids)
+      where l.class_id <> all ((class_activation_internal.lock_enrollments(v_locked)).locked_class_ids)
     );
   end if;
   activated := 0;
@@ -34,7 +34,7 @@ begin
     from (
       select distinct on (b.class_id) b.class_id, b.run_id, b.activated_at
       from class_activation.activations b
-      join class_activation.classes(v_locked) c on c.class_id = b.class_id
+      join class_activation_internal.classes(v_locked) c on c.class_id = b.class_id
       where c.live_status = 'Active'
         and b.reverted_by is null
       order by b.class_id, b.activated_at desc, b.run_id desc
@@ -42,7 +42,7 @@ begin
     group by 1
   loop
     with written as materialized (
-      select w.* from class_activation.write_enrolled_at(v_group.class_ids, v_group.enrolled_at, p_user_id) w
+      select w.* from class_activation_internal.write_enrolled_at(v_group.class_ids, v_group.enrolled_at, p_user_id) w
     ), logged as (
       update class_activation.activations a
       set enrollments_backfilled = a.enrollments_backfilled + cardinality(w.enrollment_ids),
@@ -63,7 +63,7 @@ begin
 end;
 $function$;
 
-comment on function class_activation.backfill_batch(integer[], timestamptz, integer, boolean) is
+comment on function class_activation_internal.backfill_batch(integer[], timestamptz, integer, boolean) is
 'Part of the job: sets enrolled_at of the pending enrollments of p_class_ids, which an earlier run activated, to p_as_of, or
 to the time of that activation if it was later, and adds them to that activation. Parameters, result and errors are those
 of activate_batch.';

@@ -1,7 +1,7 @@
 -- An application that read Scheduled just before the activation may have enrolled a resident just after it, without
 -- enrolled_at. The job looks for them for a day, and as long as the class has a problem; it never touches any other
 -- Active class. The day stops with the job: what an outage cuts off is still looked at by the runs after it.
-create or replace function class_activation.late_enrollment_classes(p_with_problem integer[])
+create or replace function class_activation_internal.late_enrollment_classes(p_with_problem integer[])
 returns integer[]
 language plpgsql
 stable
@@ -40,12 +40,12 @@ declare
   v_pending integer[];
 begin
   if v_activated <> '{}' then
-    v_pending := array(select e.class_id from class_activation.pending_enrollments(v_activated) e);
+    v_pending := array(select e.class_id from class_activation_internal.pending_enrollments(v_activated) e);
   end if;
   if v_pending <> '{}' then
     return array(
       select c.class_id
-      from class_activation.classes(v_pending) c
+      from class_activation_internal.classes(v_pending) c
       where c.live_status = 'Active'
       order by c.class_id = any (p_with_problem), c.class_id
     );
@@ -54,6 +54,6 @@ begin
 end;
 $function$;
 
-comment on function class_activation.late_enrollment_classes(integer[]) is
+comment on function class_activation_internal.late_enrollment_classes(integer[]) is
 'Part of the job: the classes that it activated, that are still Active and live, and in which an enrollment is pending;
 activated in the last 24 hours in which the job ran, or one of p_with_problem, which come last.';

@@ -18,7 +18,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $function$
 begin
-  return query select r.* from class_activation.run(p_as_of, p_not_before, p_max_classes, false) r;
+  return query select r.* from class_activation_internal.run(p_as_of, p_not_before, p_max_classes, false) r;
 end;
 $function$;
 

@@ -1,5 +1,5 @@
 -- Only a session that has locked the class writes its problem, so two runs never wait for each other here.
-create or replace function class_activation.record_problems(
+create or replace function class_activation_internal.record_problems(
   p_class_ids integer[],
   p_sqlstates text[],
   p_messages text[]
@@ -13,9 +13,9 @@ begin
   insert into class_activation.problems as p
     (class_id, facility_id, first_seen_at, last_seen_at, attempts, sqlstate, message)
   select n.class_id, c.facility_id, clock_timestamp(), clock_timestamp(), 1, n.sqlstate, n.message
-  from unnest(class_activation.lock_classes(p_class_ids, null, 'no key update')) l (class_id)
+  from unnest(class_activation_internal.lock_classes(p_class_ids, null, 'no key update')) l (class_id)
   join unnest(p_class_ids, p_sqlstates, p_messages) n (class_id, sqlstate, message) on n.class_id = l.class_id
-  join class_activation.classes(p_class_ids) c on c.class_id = l.class_id
+  join class_activation_internal.classes(p_class_ids) c on c.class_id = l.class_id
   on conflict (class_id) do update
   set facility_id = excluded.facility_id,
     last_seen_at = excluded.last_seen_at,
@@ -25,6 +25,6 @@ begin
 end;
 $function$;
 
-comment on function class_activation.record_problems(integer[], text[], text[]) is
+comment on function class_activation_internal.record_problems(integer[], text[], text[]) is
 'Part of the job: records in class_activation.problems why classes could not be activated or backfilled; leaves out those
 that another session has locked.';

@@ -1,7 +1,7 @@
 -- The job, and the file to read first. A run evaluates the rule once, sorts the classes into lists and processes these
 -- in batches (run_in_batches). Each batch is one subtransaction, in which activate_batch locks the classes, evaluates
 -- them again and writes.
-create or replace function class_activation.run(
+create or replace function class_activation_internal.run(
   p_as_of timestamptz,
   p_not_before time,
   p_max_classes integer,
@@ -47,7 +47,7 @@ begin
       hint = 'Omit p_max_classes to activate all classes that are due.';
   end if;
 
-  perform class_activation.lock_platform();
+  perform class_activation_internal.lock_platform();
   v_user_id := class_activation.batch_user();
   v_run_id := nextval('class_activation.runs_id_seq');
 
@@ -55,7 +55,7 @@ begin
     select e.*, p.class_id as recorded_id, p.last_seen_at, p.message as recorded_problem
     from (
       select s.class_id, s.due, s.due_at, s.problem_sqlstate, s.problem
-      from class_activation.evaluate_classes(p_as_of, v_not_before) s
+      from class_activation_internal.evaluate_classes(p_as_of, v_not_before) s
       where s.due
         or s.problem_sqlstate is not null
     ) e
@@ -84,26 +84,26 @@ begin
   into v_lists
   from class c;
   if v_lists.new_problem_ids <> '{}' then
-    perform class_activation.record_problems(v_lists.new_problem_ids, v_lists.new_sqlstates, v_lists.new_messages);
+    perform class_activation_internal.record_problems(v_lists.new_problem_ids, v_lists.new_sqlstates, v_lists.new_messages);
   end if;
 
   select 0 as activated, 0::bigint as backfilled, 0 as failed, 0 as skipped, 0 as not_tried into v_activated;
   v_backfilled := v_activated;
   v_retried := v_activated;
   if v_lists.due <> '{}' then
-    v_activated := class_activation.run_in_batches(
+    v_activated := class_activation_internal.run_in_batches(
       v_run_id, v_lists.due, p_as_of, v_not_before, v_user_id, p_max_classes => p_max_classes
     );
   end if;
   -- activated by an earlier run, and a resident was enrolled at that moment
-  v_late := class_activation.late_enrollment_classes(v_lists.resolved);
+  v_late := class_activation_internal.late_enrollment_classes(v_lists.resolved);
   if v_late <> '{}' then
-    v_backfilled := class_activation.run_in_batches(
+    v_backfilled := class_activation_internal.run_in_batches(
       v_run_id, v_late, p_as_of, v_not_before, v_user_id, p_backfill => true
     );
   end if;
   if v_lists.failed_before <> '{}' then
-    v_retried := class_activation.run_in_batches(
+    v_retried := class_activation_internal.run_in_batches(
       v_run_id, v_lists.failed_before, p_as_of, v_not_before, v_user_id, p_failed_before => true,
       p_max_classes => p_max_classes - v_activated.activated
     );
@@ -125,7 +125,7 @@ begin
     where h.class_id = any (array(
       select q.class_id
       from class_activation.holds q
-      where not exists (select from class_activation.current_holds() c where c.class_id = q.class_id)
+      where not exists (select from class_activation_internal.current_holds() c where c.class_id = q.class_id)
       for update skip locked
     ));
   end if;
@@ -174,7 +174,7 @@ begin
     return query
     select a.class_id, a.facility_id, c.class_name, c.start_dt, a.due_at, a.enrollments_backfilled
     from class_activation.activations a
-    join class_activation.classes(
+    join class_activation_internal.classes(
       array(select d.class_id from class_activation.activations d where d.run_id = v_run_id)
     ) c on c.class_id = a.class_id
     where a.run_id = v_run_id
@@ -183,6 +183,6 @@ begin
 end;
 $function$;
 
-comment on function class_activation.run(timestamptz, time, integer, boolean) is
+comment on function class_activation_internal.run(timestamptz, time, integer, boolean) is
 'The job: activate_scheduled_classes and tick call it with their arguments. With p_tick a run that found nothing to do
 leaves no row in class_activation.runs.';

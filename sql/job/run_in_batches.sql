@@ -1,7 +1,7 @@
 -- A batch that fails is retried with its enrollments locked first, then in halves, until the failing class is alone; that
 -- one is recorded and the size grows again. Classes that failed before begin with size one and a limited number of
 -- failures, so that a run stays short while they still fail, and all of them succeed once they are fixed.
-create or replace function class_activation.run_in_batches(
+create or replace function class_activation_internal.run_in_batches(
   p_run_id bigint,
   p_class_ids integer[],
   p_as_of timestamptz,
@@ -37,7 +37,7 @@ declare
   v_last integer := cardinality(p_class_ids);
   v_batch integer[];
   v_lock_enrollments boolean := false;
-  v_skipped integer[] := '{}';
+  v_skipped integer[] := array[]::integer[];
   v_retrying boolean := false;
   -- single classes that met a lock or a server error, without a success in between
   v_in_a_row integer := 0;
@@ -75,9 +75,9 @@ begin
     v_began := clock_timestamp();
     begin
       if p_backfill then
-        v_result := class_activation.backfill_batch(v_batch, p_as_of, p_user_id, v_lock_enrollments);
+        v_result := class_activation_internal.backfill_batch(v_batch, p_as_of, p_user_id, v_lock_enrollments);
       else
-        v_result := class_activation.activate_batch(
+        v_result := class_activation_internal.activate_batch(
           p_run_id, v_batch, p_as_of, p_not_before, p_user_id, v_lock_enrollments
         );
       end if;
@@ -112,7 +112,7 @@ begin
             raise;
           end if;
           get stacked diagnostics v_detail = pg_exception_detail, v_hint = pg_exception_hint;
-          perform class_activation.record_problems(
+          perform class_activation_internal.record_problems(
             v_batch, array[sqlstate], array[concat_ws('; ', sqlerrm, nullif(v_detail, ''), nullif(v_hint, ''))]
           );
           failed := failed + 1;
@@ -133,7 +133,7 @@ begin
 end;
 $function$;
 
-comment on function class_activation.run_in_batches(
+comment on function class_activation_internal.run_in_batches(
   bigint, integer[], timestamptz, time, integer, boolean, boolean, integer
 ) is
 'Part of the job: activates p_class_ids, or with p_backfill only backfills their enrollments, in batches, and isolates the

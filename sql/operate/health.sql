@@ -33,7 +33,7 @@ begin
       message = 'p_grace must be an interval (null)',
       hint = 'Omit p_grace for one hour.';
   end if;
-  perform class_activation.lock_platform();
+  perform class_activation_internal.lock_platform();
 
   select greatest(
     (select max(r.started_at) from class_activation.runs r where r.reverts is null),
@@ -55,12 +55,12 @@ begin
     -- while the job is paused, no class is overdue
     select t.class_id, t.due_at, t.problem_sqlstate, t.problem,
       t.due and t.due_at < v_now - p_grace and paused_until is null as overdue
-    from class_activation.evaluate_classes(v_now, p_not_before, p_future => true) t
+    from class_activation_internal.evaluate_classes(v_now, p_not_before, p_future => true) t
   ) s
   full join class_activation.problems p on p.class_id = s.class_id;
 
   select count(z.problem) into unknown_timezones
-  from class_activation.facility_timezones() z
+  from class_activation_internal.facility_timezones() z
   where z.facilities is not null;
 
   select count(*) into classes_activated_24h
@@ -72,7 +72,7 @@ begin
   from class_activation.runs r
   where r.started_at > v_now - interval '24 hours';
 
-  job_active := (class_activation.job()).active;
+  job_active := (class_activation_internal.job()).active;
 
   status := case
     when overdue_classes > 0 then 'critical'

@@ -19,17 +19,17 @@ set row_security = off
 set jit = off
 as $function$
 begin
-  perform class_activation.lock_platform();
-  return query execute class_activation.platform_sql($sql$
+  perform class_activation_internal.lock_platform();
+  return query execute class_activation_internal.platform_sql($sql$
     select a.class_id, c.class_name, f.name::text, a.activated_at,
       case when z.problem is null then a.activated_at at time zone z.timezone end,
       a.activated_at - a.due_at, a.enrollments_backfilled, a.run_id, r.called_by, a.reverted_by is not null
     from class_activation.activations a
-    left join class_activation.classes(array(
+    left join class_activation_internal.classes(array(
       select b.class_id from class_activation.activations b where b.activated_at >= $1
     )) c on c.class_id = a.class_id
     left join {facilities} f on f.id = a.facility_id
-    left join class_activation.facility_timezones() z on z.timezone = f.timezone::text
+    left join class_activation_internal.facility_timezones() z on z.timezone = f.timezone::text
     left join class_activation.runs r on r.id = a.run_id
     where a.activated_at >= $1
     order by a.activated_at, a.due_at, a.class_id
@@ -37,8 +37,6 @@ begin
   using p_since;
 end;
 $function$;
-
-revoke execute on function class_activation.history(timestamptz) from public;
 
 comment on function class_activation.history(timestamptz) is
 'What the job did since p_since (default: a day ago), one row for each class that became Active: when, on the clock of

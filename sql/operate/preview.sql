@@ -29,21 +29,21 @@ begin
       message = format('p_as_of must be a time in the years 1 to 9999 (%s)', coalesce(p_as_of::text, 'null')),
       hint = 'Omit p_as_of to use the current time, or pass a time such as now() + interval ''1 day''.';
   end if;
-  perform class_activation.lock_platform();
+  perform class_activation_internal.lock_platform();
 
   return query
   with evaluated as materialized (
-    select s.* from class_activation.evaluate_classes(p_as_of, p_not_before, p_future => true) s
+    select s.* from class_activation_internal.evaluate_classes(p_as_of, p_not_before, p_future => true) s
   ), pending as materialized (
     select e.class_id, cardinality(e.enrollment_ids)::bigint as enrollments
-    from class_activation.pending_enrollments(array(select s.class_id from evaluated s)) e
+    from class_activation_internal.pending_enrollments(array(select s.class_id from evaluated s)) e
   )
   select s.class_id, c.class_name, s.facility_id, s.facility_name, s.timezone, s.start_dt, s.due_at, s.due,
     case when s.due then p_as_of - s.due_at end,
     coalesce(e.enrollments, 0),
     coalesce(s.problem, p.message)
   from evaluated s
-  join class_activation.classes(array(select t.class_id from evaluated t)) c on c.class_id = s.class_id
+  join class_activation_internal.classes(array(select t.class_id from evaluated t)) c on c.class_id = s.class_id
   left join pending e on e.class_id = s.class_id
   left join class_activation.problems p on p.class_id = s.class_id
   order by s.due_at, s.class_id;

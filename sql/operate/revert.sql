@@ -33,7 +33,7 @@ begin
       message = format('run %s does not exist or cannot be reverted', coalesce(p_run_id::text, 'null')),
       hint = 'Choose one from class_activation.runs in which reverts is null; runs are kept for 90 days.';
   end if;
-  perform class_activation.lock_platform();
+  perform class_activation_internal.lock_platform();
   v_user_id := class_activation.batch_user();
 
   insert into class_activation.runs (started_at, as_of, not_before, called_by, reverts)
@@ -47,10 +47,10 @@ begin
       and a.reverted_by is null
       and (p_class_ids is null or a.class_id = any (p_class_ids))
   );
-  v_locked := class_activation.lock_classes(v_found, null, 'no key update');
+  v_locked := class_activation_internal.lock_classes(v_found, null, 'no key update');
   v_unchanged := array(
     select c.class_id
-    from class_activation.classes(v_locked) c
+    from class_activation_internal.classes(v_locked) c
     join class_activation.activations a on a.run_id = p_run_id and a.class_id = c.class_id
     where c.live_status = 'Active'
       and array_position(a.updated_at_values, c.updated_at) > 0
@@ -58,7 +58,7 @@ begin
   );
 
   -- the enrollments of these classes that have the values of the run, and which of them could be locked
-  execute class_activation.platform_sql($sql$
+  execute class_activation_internal.platform_sql($sql$
     with own as materialized (
       select e.id, e.{class_column} as class_id
       from class_activation.activations a
@@ -98,20 +98,20 @@ begin
     where e.class_id <> all (v_partly_locked)
   );
 
-  perform class_activation.write_status(v_class_ids, 'Active', 'Scheduled', v_user_id);
-  perform class_activation.execute_as_application(
-    class_activation.platform_sql(
+  perform class_activation_internal.write_status(v_class_ids, 'Active', 'Scheduled', v_user_id);
+  perform class_activation_internal.execute_as_application(
+    class_activation_internal.platform_sql(
       'update {enrollments} set enrolled_at = null, updated_at = pg_catalog.now(), update_user_id = $2'
         || ' where id operator(pg_catalog.=) any ($1)'
     ),
     v_enrollment_ids, v_user_id
   );
-  perform class_activation.fire_deferred_triggers();
+  perform class_activation_internal.fire_deferred_triggers();
 
-  execute class_activation.platform_sql($sql$
+  execute class_activation_internal.platform_sql($sql$
     select not exists (select from {enrollments} e where e.id = any ($1) and e.enrolled_at is not null and e.deleted_at is null)
       and cardinality($2) = (
-        select count(*) from class_activation.classes($2) c where c.live_status = 'Scheduled'
+        select count(*) from class_activation_internal.classes($2) c where c.live_status = 'Scheduled'
       )
   $sql$)
   into v_all_written
@@ -124,10 +124,10 @@ begin
         || ' and enrollments, or pass p_class_ids without the class in question.';
   end if;
 
-  execute class_activation.platform_sql($sql$
+  execute class_activation_internal.platform_sql($sql$
     insert into class_activation.holds (class_id, run_id, history_id, since, start_dt, status)
     select c.class_id, $1, coalesce((select max(h.id) from {history} h), 0), now(), c.start_dt, 'Scheduled'
-    from class_activation.classes($2) c
+    from class_activation_internal.classes($2) c
     on conflict (class_id) do update
     set run_id = excluded.run_id,
       history_id = excluded.history_id,
@@ -159,7 +159,7 @@ begin
       else 'changed since'
     end
   from class_activation.activations a
-  left join class_activation.classes(v_found) c on c.class_id = a.class_id
+  left join class_activation_internal.classes(v_found) c on c.class_id = a.class_id
   left join reverted r on r.class_id = a.class_id
   where a.run_id = p_run_id
     and (p_class_ids is null or a.class_id = any (p_class_ids))

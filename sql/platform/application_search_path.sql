@@ -1,7 +1,7 @@
 -- The platform's triggers, rules and constraints run inside the job's writes, so they get the search path that they
 -- get when the application writes. pg_temp comes last, so that no temporary object of a caller is found first. The
 -- oid of the database comes from the session, because pg_database may be closed to PUBLIC.
-create or replace function class_activation.application_search_path()
+create or replace function class_activation_internal.application_search_path()
 returns text
 language plpgsql
 stable
@@ -29,5 +29,5 @@ begin
 end;
 $function$;
 
-comment on function class_activation.application_search_path() is
+comment on function class_activation_internal.application_search_path() is
 'The search path of a new session of the calling role in this database, with temporary objects last.';

@@ -10,7 +10,7 @@ declare
   v_id integer;
   v_deleted integer;
 begin
-  execute class_activation.platform_sql($sql$
+  execute class_activation_internal.platform_sql($sql$
     select min(u.id) filter (where u.deleted_at is null), max(u.id) filter (where u.deleted_at is not null)
     from {users} u
     where u.username = 'system_batch'

@@ -1,6 +1,6 @@
 -- A hold ends when the status or the start date of its class changes, and outlasts any other edit. The class shows a
 -- change, the platform's history one that was undone.
-create or replace function class_activation.current_holds()
+create or replace function class_activation_internal.current_holds()
 returns table (class_id integer, run_id bigint)
 language plpgsql
 stable
@@ -11,7 +11,7 @@ begin
   if not exists (select from class_activation.holds) then
     return;
   end if;
-  return query execute class_activation.platform_sql($sql$
+  return query execute class_activation_internal.platform_sql($sql$
     select h.class_id, h.run_id
     from class_activation.holds h
     cross join lateral (
@@ -33,5 +33,5 @@ begin
 end;
 $function$;
 
-comment on function class_activation.current_holds() is
+comment on function class_activation_internal.current_holds() is
 'The holds of classes whose status and start date have not changed since revert made them Scheduled again.';

@@ -1,6 +1,6 @@
 -- The statement itself names its schemas and operators, since the search path is the application's; policies apply to
 -- what it sets off.
-create or replace function class_activation.execute_as_application(
+create or replace function class_activation_internal.execute_as_application(
   p_statement text,
   p_ids integer[] default null,
   p_user_id integer default null,
@@ -16,11 +16,11 @@ begin
   if p_ids = '{}' then
     return;
   end if;
-  perform set_config('search_path', class_activation.application_search_path(), true);
+  perform set_config('search_path', class_activation_internal.application_search_path(), true);
   execute p_statement using p_ids, p_user_id, p_enrolled_at;
 end;
 $function$;
 
-comment on function class_activation.execute_as_application(text, integer[], integer, timestamptz) is
+comment on function class_activation_internal.execute_as_application(text, integer[], integer, timestamptz) is
 'Executes one write of the platform''s tables as its application would. The statement knows the other arguments as
 $1, $2 and $3.';

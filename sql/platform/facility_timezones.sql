@@ -1,5 +1,5 @@
 -- Callers have called lock_platform, so this is the platform's table.
-create or replace function class_activation.facility_timezones()
+create or replace function class_activation_internal.facility_timezones()
 returns table (timezone text, facilities text, problem text)
 language plpgsql
 stable
@@ -24,6 +24,6 @@ begin
 end;
 $function$;
 
-comment on function class_activation.facility_timezones() is
+comment on function class_activation_internal.facility_timezones() is
 'The distinct time zones of the facilities, each with those that are not deleted, by id and name (null: none), and why
 PostgreSQL does not accept it as a time zone (null: it does).';

@@ -1,20 +1,20 @@
 -- Deferred triggers would run at commit, outside the subtransaction of their class, so that one class would stop all
 -- others. They run now, as the owner; but only if the caller has the owner's rights anyway, because the caller may have
 -- deferred triggers of its own. For any other caller they stay deferred and run at commit, as that caller.
-create or replace function class_activation.fire_deferred_triggers()
+create or replace function class_activation_internal.fire_deferred_triggers()
 returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
-  v_caller constant name := coalesce(nullif(current_setting('role'), 'none'), session_user);
+  v_caller constant name := coalesce(nullif(current_setting('role'), 'none')::name, session_user);
   v_initially_deferred text;
 begin
   if not pg_has_role(v_caller, current_user, 'usage') or not exists (select from pg_constraint c where c.condeferrable) then
     return;
   end if;
-  perform class_activation.execute_as_application('set constraints all immediate');
+  perform class_activation_internal.execute_as_application('set constraints all immediate');
 
   -- SET CONSTRAINTS refuses a name that a constraint that is not deferrable also has in that schema
   select string_agg(c.name, ', ')
@@ -32,6 +32,6 @@ begin
 end;
 $function$;
 
-comment on function class_activation.fire_deferred_triggers() is
+comment on function class_activation_internal.fire_deferred_triggers() is
 'Runs the triggers and constraints that the platform has deferred, with the rights of the owner, if the caller has these
 rights too; afterwards what is initially deferred is deferred again.';

@@ -1,4 +1,4 @@
-create or replace function class_activation.lock_enrollments(
+create or replace function class_activation_internal.lock_enrollments(
   p_class_ids integer[],
   out enrollment_ids integer[],
   out locked_class_ids integer[]
@@ -9,10 +9,10 @@ set search_path = pg_catalog, pg_temp
 set row_security = off
 as $function$
 begin
-  execute class_activation.platform_sql($sql$
+  execute class_activation_internal.platform_sql($sql$
     with pending as materialized (
       select p.class_id, i.id
-      from class_activation.pending_enrollments($1) p
+      from class_activation_internal.pending_enrollments($1) p
       cross join unnest(p.enrollment_ids) i (id)
     ), locked as materialized (
       select e.id
@@ -32,6 +32,6 @@ begin
 end;
 $function$;
 
-comment on function class_activation.lock_enrollments(integer[]) is
+comment on function class_activation_internal.lock_enrollments(integer[]) is
 'Locks the pending enrollments of p_class_ids without waiting; returns those that it has locked, and the classes of which
 another session has locked one.';

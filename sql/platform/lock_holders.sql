@@ -1,6 +1,6 @@
 -- Without waiting for a lock: xmax of a row is the transaction that has locked it, and each transaction holds a lock on
 -- its own id. If several have locked a row, xmax is a multixact.
-create or replace function class_activation.lock_holders(p_class_ids integer[])
+create or replace function class_activation_internal.lock_holders(p_class_ids integer[])
 returns table (class_id integer, holder text, fix text)
 language plpgsql
 stable
@@ -12,7 +12,7 @@ declare
   v_xid xid;
   v_xids xid[];
 begin
-  for v_class_id, v_xid in execute class_activation.platform_sql($sql$
+  for v_class_id, v_xid in execute class_activation_internal.platform_sql($sql$
     select c.id, c.xmax as xid from {classes} c where c.id = any ($1) and c.xmax <> '0'
     union
     select e.{class_column}, e.xmax
@@ -49,8 +49,6 @@ begin
 end;
 $function$;
 
-revoke execute on function class_activation.lock_holders(integer[]) from public;
-
-comment on function class_activation.lock_holders(integer[]) is
+comment on function class_activation_internal.lock_holders(integer[]) is
 'Part of doctor: which sessions or prepared transactions have locked p_class_ids or their pending enrollments, and the
 statement that ends them.';

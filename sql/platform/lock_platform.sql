@@ -1,7 +1,7 @@
 -- Every call that looks at the platform begins here. It waits for one table, that of the classes, while it holds no
 -- lock; the others it takes without waiting. So a migration of the platform never meets a deadlock with it, and the
 -- shape cannot change before the transaction ends.
-create or replace function class_activation.lock_platform()
+create or replace function class_activation_internal.lock_platform()
 returns void
 language plpgsql
 volatile
@@ -16,11 +16,11 @@ declare
 begin
   loop
     begin
-      v_tables := class_activation.platform_sql(v_template);
+      v_tables := class_activation_internal.platform_sql(v_template);
       execute format('lock table %s in access share mode', split_part(v_tables, ';', 1));
       execute format('lock table %s in access share mode nowait', split_part(v_tables, ';', 2));
       -- a migration that was waited for may have renamed or replaced what was found before
-      exit when class_activation.platform_sql(v_template) = v_tables;
+      exit when class_activation_internal.platform_sql(v_template) = v_tables;
       raise lock_not_available;
     exception
       when lock_not_available or undefined_table then
@@ -48,7 +48,7 @@ begin
 end;
 $function$;
 
-comment on function class_activation.lock_platform() is
+comment on function class_activation_internal.lock_platform() is
 'Keeps the platform in its present shape until the transaction ends.
 Errors: 55P03 a table of the platform stays locked for 2 s; 55000 the platform has neither of the two known shapes; 42501
 row security hides enrollments.';

@@ -1,5 +1,5 @@
 -- Which residents still need their enrolled_at; lock_enrollments and write_enrolled_at use the same conditions.
-create or replace function class_activation.pending_enrollments(p_class_ids integer[])
+create or replace function class_activation_internal.pending_enrollments(p_class_ids integer[])
 returns table (class_id integer, enrollment_ids integer[])
 language plpgsql
 stable
@@ -8,7 +8,7 @@ set row_security = off
 set jit = off
 as $function$
 begin
-  return query execute class_activation.platform_sql($sql$
+  return query execute class_activation_internal.platform_sql($sql$
     select e.{class_column}, array_agg(e.id)
     from {enrollments} e
     where e.{class_column} = any ($1)
@@ -20,5 +20,5 @@ begin
 end;
 $function$;
 
-comment on function class_activation.pending_enrollments(integer[]) is
+comment on function class_activation_internal.pending_enrollments(integer[]) is
 'Those of p_class_ids with enrollments that are Enrolled, not deleted and without enrolled_at, and the ids of these.';

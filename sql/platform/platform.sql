@@ -9,10 +9,10 @@ stable
 set search_path = pg_catalog, pg_temp
 as $function$
 begin
-  class_table := class_activation.platform_sql('{class_table}');
-  class_column := class_activation.platform_sql('{class_column}');
+  class_table := class_activation_internal.platform_sql('{class_table}');
+  class_column := class_activation_internal.platform_sql('{class_column}');
   name_column := case class_column when 'class_id' then 'id' else 'class_id' end;
-  change_log := class_activation.platform_sql('{change_log}') is not null;
+  change_log := class_activation_internal.platform_sql('{change_log}') is not null;
 end;
 $function$;
 

@@ -1,7 +1,7 @@
 -- The only place that finds the platform's tables by name. A relation counts if it is a table, and its owner has the
 -- rights of the owner of schema class_activation anyway: that role, its members, superusers. Whatever another role has
 -- created under one of these names is ignored. "only", because a child made by inheritance may repeat ids.
-create or replace function class_activation.platform_sql(p_template text)
+create or replace function class_activation_internal.platform_sql(p_template text)
 returns text
 language plpgsql
 stable
@@ -95,7 +95,7 @@ begin
 end;
 $function$;
 
-comment on function class_activation.platform_sql(text) is
+comment on function class_activation_internal.platform_sql(text) is
 'The statement p_template with the names that the platform''s tables have in this database:
   {classes}         the table that carries the status, and {class_table}, its bare name, as history and change log have it
   {class_column}    the column of an enrollment that refers to it

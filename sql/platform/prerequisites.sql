@@ -23,16 +23,16 @@ begin
     join pg_attribute a on a.attrelid = c.oid and a.attname = 'status' and not a.attisdropped
     where c.oid in (to_regclass('public.program_classes'), to_regclass('public.program_class_cohorts'))
       and c.relkind in ('r', 'p')
+  ), tables_owner (owner) as (
+    select case
+        when count(*) filter (where c.referenced) = 1 then max(c.relowner) filter (where c.referenced)
+        when count(*) = 1 then max(c.relowner)
+      end
+    from carrier c
   ), job as materialized (
     -- whom the job trusts: once it is installed, the owner of its schema
-    select coalesce(
-        (select n.nspowner from pg_namespace n where n.nspname = 'class_activation'),
-        case
-          when count(*) filter (where c.referenced) = 1 then max(c.relowner) filter (where c.referenced)
-          when count(*) = 1 then max(c.relowner)
-        end
-      ) as owner
-    from carrier c
+    select coalesce((select n.nspowner from pg_namespace n where n.nspname = 'class_activation'), t.owner) as owner
+    from tables_owner t
   ), shape as materialized (
     select coalesce(min(c.name), 'program_classes') as classes, count(c.oid) as carriers,
       coalesce(min(c.name) = 'program_class_cohorts', false) as cohorts
@@ -193,8 +193,6 @@ begin
   select m.description from missing m group by m.position, m.description order by m.position, m.description;
 end;
 $function$;
-
-revoke execute on function class_activation.prerequisites() from public;
 
 comment on function class_activation.prerequisites() is
 'What the job needs of the platform, in the shape that it has, and does not find: tables that it may trust, columns

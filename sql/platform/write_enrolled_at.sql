@@ -2,7 +2,7 @@
 -- something else, and PostgreSQL then reports neither an error nor, always, a smaller number of rows. If the platform
 -- has no such code on enrollments and no other session has locked any, the update's own rows are the stored ones, and
 -- one pass is enough.
-create or replace function class_activation.write_enrolled_at(
+create or replace function class_activation_internal.write_enrolled_at(
   p_class_ids integer[],
   p_enrolled_at timestamptz,
   p_user_id integer
@@ -44,32 +44,32 @@ begin
     )
   then
     -- built before the search path changes
-    v_update_and_return := class_activation.platform_sql(
+    v_update_and_return := class_activation_internal.platform_sql(
       'with written as (' || v_update || ' returning {class_column} as class_id, id)'
         || ' select w.class_id, pg_catalog.array_agg(w.id), array[$3], array[pg_catalog.now()], array[$2]'
         || ' from written w group by w.class_id'
     );
-    perform set_config('search_path', class_activation.application_search_path(), true);
+    perform set_config('search_path', class_activation_internal.application_search_path(), true);
     return query execute v_update_and_return using p_class_ids, p_user_id, p_enrolled_at;
     return;
   end if;
 
-  v_locked := class_activation.lock_enrollments(p_class_ids);
+  v_locked := class_activation_internal.lock_enrollments(p_class_ids);
   if v_locked.locked_class_ids <> '{}' then
     raise lock_not_available using message = 'another session has locked an enrollment';
   end if;
-  perform class_activation.execute_as_application(
-    class_activation.platform_sql(v_update), p_class_ids, p_user_id, p_enrolled_at
+  perform class_activation_internal.execute_as_application(
+    class_activation_internal.platform_sql(v_update), p_class_ids, p_user_id, p_enrolled_at
   );
-  perform class_activation.fire_deferred_triggers();
-  if exists (select from class_activation.pending_enrollments(p_class_ids)) then
+  perform class_activation_internal.fire_deferred_triggers();
+  if exists (select from class_activation_internal.pending_enrollments(p_class_ids)) then
     raise exception using
       errcode = '55000',
       message = 'the UPDATE did not set enrolled_at',
       hint = 'Look for a before trigger, a rule or a row security policy on the platform''s enrollments.';
   end if;
 
-  return query execute class_activation.platform_sql($sql$
+  return query execute class_activation_internal.platform_sql($sql$
     select e.{class_column}, array_agg(e.id), array_agg(distinct e.enrolled_at), array_agg(distinct e.updated_at),
       array_agg(distinct e.update_user_id)
     from {enrollments} e
@@ -84,7 +84,7 @@ begin
 end;
 $function$;
 
-comment on function class_activation.write_enrolled_at(integer[], timestamptz, integer) is
+comment on function class_activation_internal.write_enrolled_at(integer[], timestamptz, integer) is
 'Sets enrolled_at of the pending enrollments of p_class_ids to p_enrolled_at in the name of p_user_id; returns, for each
 class that has any, the enrollments and the values that are stored in them now. Waits for no row.
 Errors: 55P03 another session has locked one; 55000 an enrollment was not updated.';

@@ -1,6 +1,6 @@
 -- Each class is written once, because every update of it becomes a row of its history. The row in the change log is
 -- the one that the screens would add, and the only one that staff see.
-create or replace function class_activation.write_status(
+create or replace function class_activation_internal.write_status(
   p_class_ids integer[],
   p_from text,
   p_to text,
@@ -12,14 +12,14 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
-  v_change_log constant text := class_activation.platform_sql(format(
+  v_change_log constant text := class_activation_internal.platform_sql(format(
     'insert into {change_log} (table_name, parent_ref_id, field_name, old_value, new_value, created_at, user_id)'
       || ' select ''{class_table}'', c.id, ''status'', %L, %L, pg_catalog.now(), $2 from pg_catalog.unnest($1) c (id)',
     p_from, p_to
   ));
 begin
-  perform class_activation.execute_as_application(
-    class_activation.platform_sql(format(
+  perform class_activation_internal.execute_as_application(
+    class_activation_internal.platform_sql(format(
       'update {classes} set status = %L, updated_at = pg_catalog.now(), update_user_id = $2'
         || ' where id operator(pg_catalog.=) any ($1)',
       p_to
@@ -27,11 +27,11 @@ begin
     p_class_ids, p_user_id
   );
   if v_change_log is not null then
-    perform class_activation.execute_as_application(v_change_log, p_class_ids, p_user_id);
+    perform class_activation_internal.execute_as_application(v_change_log, p_class_ids, p_user_id);
   end if;
 end;
 $function$;
 
-comment on function class_activation.write_status(integer[], text, text, integer) is
+comment on function class_activation_internal.write_status(integer[], text, text, integer) is
 'Changes the status of p_class_ids from p_from to p_to in the name of p_user_id, and adds one entry for each to the change
 log, if the platform has one.';

@@ -2,7 +2,7 @@
 -- (due_at <= p_as_of). Each zone is evaluated once, and an unknown one is returned as a problem, not raised: it must
 -- not stop the other facilities. num_nulls, because the planner would take "deleted_at is null" for selective and its
 -- index for the best one.
-create or replace function class_activation.evaluate_classes(
+create or replace function class_activation_internal.evaluate_classes(
   p_as_of timestamptz,
   p_not_before time,
   p_class_ids integer[] default null,
@@ -36,11 +36,11 @@ begin
       message = 'table class_activation.settings has no row, so the hour at which classes start is not known',
       hint = 'Restore the row, or the defaults: insert into class_activation.settings default values;';
   end if;
-  return query execute class_activation.platform_sql($sql$
+  return query execute class_activation_internal.platform_sql($sql$
     with facility as materialized (
       select f.id, f.name::text, f.timezone::text, f.deleted_at is not null as deleted, z.problem
       from {facilities} f
-      join class_activation.facility_timezones() z on z.timezone is not distinct from f.timezone::text
+      join class_activation_internal.facility_timezones() z on z.timezone is not distinct from f.timezone::text
     )
     select p.id, p.facility_id, p.name, p.timezone, p.start_dt, p.due_at,
       coalesce(p.due_at <= $1 and p.start_dt <= $3 and not p.facility_deleted and p.reverted_by is null, false),
@@ -68,7 +68,7 @@ begin
         end as due_at
       from {classes} c
       join facility f on f.id = c.facility_id
-      left join class_activation.current_holds() h on h.class_id = c.id
+      left join class_activation_internal.current_holds() h on h.class_id = c.id
       cross join lateral (
         select
           -- Go's zero time, in UTC and west of it, is what the platform stores for no date
@@ -93,7 +93,7 @@ exception when undefined_table or undefined_column or undefined_function then
 end;
 $function$;
 
-comment on function class_activation.evaluate_classes(timestamptz, time, integer[], boolean) is
+comment on function class_activation_internal.evaluate_classes(timestamptz, time, integer[], boolean) is
 'The live Scheduled classes (of p_class_ids, if given) that may have started somewhere on earth at p_as_of, or with
 p_future all: since when a class is due, counting from the local time of day p_not_before (null: that of settings), whether it is due
 at p_as_of, and if it will not be activated, the problem. problem_sqlstate is set where a row of the platform must be corrected now:

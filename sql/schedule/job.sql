@@ -1,7 +1,7 @@
 -- The job in pg_cron: where it is, what it should be, and the statements that show, repair and remove it. pg_cron shows
 -- a role only its own jobs, so settings remember as which role the job was created: one that is not visible may still be
 -- there. The extension is looked for, not just a schema of that name, in which another role may have planted something.
-create or replace function class_activation.job(
+create or replace function class_activation_internal.job(
   p_schedule text default null,
   out version text,
   out visible boolean,
@@ -145,9 +145,7 @@ exception when lock_not_available or insufficient_privilege then
 end;
 $function$;
 
-revoke execute on function class_activation.job(text) from public;
-
-comment on function class_activation.job(text) is
+comment on function class_activation_internal.job(text) is
 'The job in pg_cron, as class_activation.settings describe it, with p_schedule if given:
   version                       of pg_cron in this database; null: it is not here
   visible                       whether the caller would see the job in cron.job; null: it may not use schema cron

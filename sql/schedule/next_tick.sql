@@ -1,11 +1,11 @@
-create or replace function class_activation.next_tick()
+create or replace function class_activation_internal.next_tick()
 returns text
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
-  v_at constant text := to_char((class_activation.job()).next_tick_at at time zone 'UTC', ', HH24:MI "UTC"');
+  v_at constant text := to_char((class_activation_internal.job()).next_tick_at at time zone 'UTC', ', HH24:MI "UTC"');
 begin
   return (
     select case count(*) filter (where p.due)
@@ -22,7 +22,5 @@ exception when object_not_in_prerequisite_state or lock_not_available or insuffi
 end;
 $function$;
 
-revoke execute on function class_activation.next_tick() from public;
-
-comment on function class_activation.next_tick() is
+comment on function class_activation_internal.next_tick() is
 'What the next tick will do, in a sentence for people.';

@@ -23,8 +23,6 @@ begin
 end;
 $function$;
 
-revoke execute on function class_activation.pause(timestamptz) from public;
-
 comment on function class_activation.pause(timestamptz) is
 'Pauses the job until p_until (default: until class_activation.resume() is called). pg_cron goes on calling, and nothing is
 activated; a call of activate_scheduled_classes() by hand still runs. Counts from the next tick, and survives an upgrade.

@@ -14,7 +14,5 @@ begin
 end;
 $function$;
 
-revoke execute on function class_activation.resume() from public;
-
 comment on function class_activation.resume() is
 'Ends a pause: the next tick activates everything that is due. Returns whether the job was paused.';

@@ -23,7 +23,7 @@ begin
       message = 'class_activation.settings has no row',
       hint = 'insert into class_activation.settings default values;';
   end if;
-  v_job := class_activation.job();
+  v_job := class_activation_internal.job();
 
   if v_hour_only and (v_job.elsewhere or v_job.version is null) then
     -- the next tick reads it
@@ -81,12 +81,10 @@ begin
   update class_activation.settings s
   set cron_database = current_database(), job_database = current_database(), job_username = v_job.username,
     scheduled_at = now();
-  raise notice '%', class_activation.next_tick();
+  raise notice '%', class_activation_internal.next_tick();
   return v_jobid;
 end;
 $function$;
-
-revoke execute on function class_activation.schedule(text, time) from public;
 
 comment on function class_activation.schedule(text, time) is
 'Creates, changes or repairs the job in pg_cron, sets schedule and hour in class_activation.settings, and returns the jobid.

@@ -17,7 +17,7 @@ begin
     return null;
   end if;
 
-  select count(*) into v_activated from class_activation.run(now(), null, null, true);
+  select count(*) into v_activated from class_activation_internal.run(now(), null, null, true);
   if v_activated > 0
     or (select min(t.ticked_at) from class_activation.ticks t) >= now() - interval '8 days'
   then
@@ -41,7 +41,7 @@ begin
     raise warning 'housekeeping failed: %', sqlerrm;
   end;
   begin
-    if (class_activation.job()).visible and has_table_privilege('cron.job_run_details', 'delete') then
+    if (class_activation_internal.job()).visible and has_table_privilege('cron.job_run_details', 'delete') then
       -- by command, because a job that is scheduled again has another jobid; up to the newest run that is old enough,
       -- because a run that could not connect has no time; and in portions, because the log may be long
       delete from cron.job_run_details d
@@ -67,8 +67,6 @@ begin
   return v_activated;
 end;
 $function$;
-
-revoke execute on function class_activation.tick() from public;
 
 comment on function class_activation.tick() is
 'What pg_cron calls: records in class_activation.ticks that it came, then activates what is due from the hour of

@@ -6,7 +6,7 @@ set search_path = pg_catalog, pg_temp
 set row_security = on
 as $function$
 declare
-  v_job constant record := class_activation.job();
+  v_job constant record := class_activation_internal.job();
   v_removed integer := 0;
 begin
   if v_job.elsewhere then
@@ -32,8 +32,6 @@ begin
   return v_removed;
 end;
 $function$;
-
-revoke execute on function class_activation.unschedule() from public;
 
 comment on function class_activation.unschedule() is
 'Removes the job from pg_cron and returns how many it removed; 0 is fine. class_activation.schedule() creates it again, with
