@@ -22,11 +22,6 @@ class Options:
     cron_url: str | None = None
     """Connection string of pg_cron's database, where that is another one."""
 
-    @property
-    def schedules_here(self) -> bool:
-        """Whether a first installation schedules the job in the platform's own database."""
-        return self.schedule != OFF and self.cron_url is None
-
 
 def read_options() -> Options:
     """Read the -x options of this command; an unknown one is refused, not ignored."""

@@ -39,19 +39,12 @@ select j.*, current_database() as database, coalesce(%(schedule)s, s.schedule) a
 from class_activation.settings s, class_activation_internal.job(%(schedule)s) j
 """
 
-MAY_TICK = "select has_function_privilege(%(role)s::name, 'class_activation.tick()', 'execute')"
-
 REMEMBER = """
 update class_activation.settings s
-set schedule = n.schedule, cron_database = n.cron_database, job_database = current_database(),
-  job_username = n.job_username, scheduled_at = now()
-from (
-  select coalesce(%(schedule)s, o.schedule) as schedule, %(cron_database)s::name as cron_database,
-    coalesce(%(username)s, o.job_username) as job_username
-  from class_activation.settings o
-) n
-where (s.schedule, s.cron_database, s.job_database, s.job_username)
-  is distinct from (n.schedule, n.cron_database, current_database(), n.job_username)
+set schedule = coalesce(%(schedule)s, s.schedule), cron_database = %(database)s, job_database = current_database(),
+  job_username = coalesce(%(username)s, s.job_username), scheduled_at = now()
+where (s.schedule, s.cron_database, s.job_database, s.job_username) is distinct from
+  (coalesce(%(schedule)s, s.schedule), %(database)s::name, current_database(), coalesce(%(username)s, s.job_username))
 """
 
 FORGET = """
@@ -145,11 +138,9 @@ def require_own_job(platform: psycopg.Connection, there: psycopg.Connection) -> 
         return
     hint = f"Repeat with role {job.created_by} or a superuser in cron_url."
     if job.role_is_gone:
-        hint = (
-            "That role was renamed or dropped, and pg_cron's launcher crashes if it meets the job. Let a "
-            f"superuser run in database {who.database}: {job.remove} Then repeat. Or rename the role back: "
-            f"alter role {who.role} rename to {job.created_by};"
-        )
+        hint = f"""That role was renamed or dropped, and pg_cron's launcher crashes if it meets the job. Let a
+superuser run in database {who.database}: {job.remove} Then repeat. Or rename the role back:
+alter role {who.role} rename to {job.created_by};""".replace("\n", " ")
     raise CommandError(
         f"the pg_cron job belongs to role {job.created_by}, and role {who.role} cannot change it\n"
         f"HINT: Nothing was scheduled. {hint}"
@@ -190,9 +181,9 @@ def schedule_elsewhere(schedule: str | None) -> list[str]:
     who, before = fetch(there, WHO), find_job(platform)
     if before.created_by is not None and not before.elsewhere:
         platform.execute("select class_activation.unschedule()")
-    remember = {"schedule": schedule, "cron_database": who.database}
+    remember = {"schedule": schedule, "database": who.database}
     username = None if who.superuser or before.created_by else who.role
-    if username and not fetch(platform, MAY_TICK, role=username)[0]:
+    if username:
         platform.execute(f'grant execute on function class_activation.tick() to "{username}"')
     platform.execute(REMEMBER, {**remember, "username": username})
     job = find_job(platform)
