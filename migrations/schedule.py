@@ -9,7 +9,7 @@ from psycopg.rows import namedtuple_row
 
 from migrations.connections import cron
 from migrations.options import OFF, read_options
-from migrations.sql_files import driver_connection, execute, run
+from migrations.sql_files import driver_connection, execute, literals, run
 
 # who is connected to pg_cron's database, and what is missing there
 WHO = """
@@ -41,16 +41,15 @@ from class_activation.settings s, class_activation_internal.job(%(schedule)s) j
 
 REMEMBER = """
 update class_activation.settings s
-set schedule = coalesce(%(schedule)s, s.schedule), cron_database = %(database)s, job_database = current_database(),
-  job_username = coalesce(%(username)s, s.job_username), scheduled_at = now()
-where (s.schedule, s.cron_database, s.job_database, s.job_username) is distinct from
-  (coalesce(%(schedule)s, s.schedule), %(database)s::name, current_database(), coalesce(%(username)s, s.job_username))
+set schedule = n.schedule, job_username = n.username, cron_database = %(database)s,
+  job_database = current_database(), scheduled_at = now()
+from (select coalesce(%(schedule)s, schedule) as schedule, coalesce(%(username)s, job_username) as username
+  from class_activation.settings) n
+where (s.schedule, s.job_username, s.cron_database, s.job_database)
+  is distinct from (n.schedule, n.username, %(database)s::name, current_database())
 """
 
-FORGET = """
-update class_activation.settings
-set cron_database = null, job_database = null, job_username = null, scheduled_at = now()
-"""
+PUT = "select class_activation.schedule({}) from class_activation.settings {};"
 
 # of a downgrade whose first attempt could not commit here
 LEFT_BEHIND = """
@@ -77,13 +76,10 @@ def set_up() -> list[str]:
         return []
     if options.cron_url is not None:
         return schedule_elsewhere(options.schedule)
-    if options.schedule is not None:
-        literal = options.schedule.replace("'", "''")
-        scheduled = execute(f"select class_activation.schedule('{literal}');")
+    if options.schedule is None:
+        scheduled = execute(PUT.format("", "where scheduled_at is null"))
     else:
-        scheduled = execute(
-            "select class_activation.schedule() from class_activation.settings where scheduled_at is null;"
-        )
+        scheduled = execute(PUT.format(literals([options.schedule]), ""))
     if not scheduled:
         return []
     ((next_tick,),) = execute("select class_activation_internal.next_tick();")
@@ -138,9 +134,11 @@ def require_own_job(platform: psycopg.Connection, there: psycopg.Connection) -> 
         return
     hint = f"Repeat with role {job.created_by} or a superuser in cron_url."
     if job.role_is_gone:
-        hint = f"""That role was renamed or dropped, and pg_cron's launcher crashes if it meets the job. Let a
-superuser run in database {who.database}: {job.remove} Then repeat. Or rename the role back:
-alter role {who.role} rename to {job.created_by};""".replace("\n", " ")
+        hint = (
+            "That role was renamed or dropped, and pg_cron's launcher crashes if it meets the job. Let a "
+            f"superuser run in database {who.database}: {job.remove} Then repeat. Or rename the role back: "
+            f"alter role {who.role} rename to {job.created_by};"
+        )
     raise CommandError(
         f"the pg_cron job belongs to role {job.created_by}, and role {who.role} cannot change it\n"
         f"HINT: Nothing was scheduled. {hint}"
@@ -165,7 +163,7 @@ def remove() -> None:
         if job.elsewhere:
             if who.installed:
                 there.execute(job.remove)
-            platform.execute(FORGET)
+            platform.execute("update class_activation.settings set cron_database = null, job_username = null")
     run("deploy/unschedule")
 
 
