@@ -15,7 +15,7 @@ help:
 	@echo "make quick      the tests of the functions, on one platform schema, in less than a minute"
 	@echo "make lint       style of Python and shell"
 	@echo "make mornings   activation times at seven facilities, this job vs. the worker, with a faked clock (Docker)"
-	@echo "make platform   checks the job with the platform's migrations: MIGRATIONS=../UnlockEdv2/backend/migrations"
+	@echo "make platform   the job with the platform's own migrations (MIGRATIONS=../UnlockEdv2/backend/migrations)"
 	@echo "make dist       dist/class-activation-$(RELEASE).sql and -uninstall.sql, for psql alone"
 	@echo "make bench      the cost of the job, compared with five other ways"
 

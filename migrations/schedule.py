@@ -14,8 +14,7 @@ from migrations.sql_files import driver_connection, execute, literals, run
 # who is connected to pg_cron's database, and what is missing there
 WHO = """
 select current_user as role, current_setting('is_superuser')::boolean as superuser,
-  current_database() as database, row_security_active(c.oid) is true as sees_only_own_jobs,
-  e.extversion is not null as installed,
+  current_database() as database, e.extversion is not null as installed,
   array_remove(array[
     case when e.extversion is null then 'extension pg_cron (create extension pg_cron;)'
       when string_to_array(regexp_replace(e.extversion, '[^0-9.].*$', ''), '.')::integer[] < array[1, 4]
@@ -31,7 +30,6 @@ from (values ('pg_cron')) x (extname)
 left join pg_extension e on e.extname = x.extname
 left join pg_namespace n on n.nspname = 'cron' and e.extname is not null
 left join pg_proc p on p.pronamespace = n.oid and p.proname = 'schedule_in_database'
-left join pg_class c on c.relnamespace = n.oid and c.relname = 'job'
 """
 
 JOB = """
@@ -141,7 +139,7 @@ def require_own_job(platform: psycopg.Connection, there: psycopg.Connection) -> 
         )
     raise CommandError(
         f"the pg_cron job belongs to role {job.created_by}, and role {who.role} cannot change it\n"
-        f"HINT: Nothing was scheduled. {hint}"
+        f"HINT: Nothing was changed. {hint}"
     )
 
 
@@ -155,13 +153,9 @@ def remove() -> None:
         who, job = fetch(there, WHO), find_job(platform)
         if job.elsewhere and who.database != job.cron_database:
             raise CommandError(f"the pg_cron job is in database {job.cron_database}, not in {who.database}")
-        if job.created_by not in (None, who.role) and who.sees_only_own_jobs:
-            raise CommandError(
-                f"the pg_cron job belongs to role {job.created_by}, and role {who.role} cannot see it\nHINT: "
-                f"Nothing was removed. Repeat with role {job.created_by} or a superuser in cron_url."
-            )
         if job.elsewhere:
             if who.installed:
+                require_own_job(platform, there)
                 there.execute(job.remove)
             platform.execute("update class_activation.settings set cron_database = null, job_username = null")
     run("deploy/unschedule")

@@ -75,7 +75,7 @@ def test_every_object_is_documented(db: Database) -> None:
     undocumented = db.rows(
         """
         select nspname::text as name, obj_description(oid, 'pg_namespace') as comment from pg_namespace
-        where nspname = 'class_activation'
+        where nspname ~ '^class_activation'
         union all
         select oid::regclass::text, obj_description(oid, 'pg_class') from pg_class
         where relnamespace = 'class_activation'::regnamespace or relname = 'class_activation_due_idx'

@@ -12,17 +12,30 @@ declare
   v_owner constant regrole := (select n.nspowner::regrole from pg_namespace n where n.nspname = 'class_activation');
 begin
   return query
-  with difference as (
-    select coalesce(i.name, o.name) as name,
-      case when o.name is null then 'missing' when i.name is null then 'not of class activation' else 'changed' end as what
+  with object as materialized (
+    select coalesce(i.name, o.name) as name, o.oid, o.kind, o.owner, o.acl, i.name is not null as installed,
+      case
+        when i.definition is not distinct from o.definition then null
+        when o.name is null then 'missing'
+        when i.name is null then 'not of class activation'
+        else 'changed'
+      end as difference
     from class_activation.installed_objects i
     full join class_activation_internal.objects() o on o.name = i.name
-    where i.definition is distinct from o.definition
   ), finding as (
-    select string_agg(format('%s: %s', d.what, d.name), ', ' order by d.what, d.name) as list,
-      bool_or(d.what <> 'not of class activation' and d.name !~ '^table') as deploy,
-      bool_or(d.what <> 'not of class activation' and d.name ~ '^table') as restore
-    from difference d
+    select string_agg(format('%s: %s', o.difference, o.name), ', ' order by o.difference, o.name) as list,
+      bool_or(o.installed and o.name !~ '^table') as deploy,
+      bool_or(o.installed and o.name ~ '^table') as restore
+    from object o
+    where o.difference is not null
+  ), granted as (
+    select o.oid::regprocedure as function, a.grantee, p.provolatile = 'v' as writes
+    from object o
+    join pg_proc p on p.oid = o.oid
+    cross join aclexplode(coalesce(o.acl, acldefault('f', o.owner))) a
+    where o.kind = 'function'
+      and o.installed
+      and a.grantee <> o.owner
   )
   select 'installation', case when f.deploy or f.restore then 'error' else 'warning' end, f.list,
     'every object is there as it was installed',
@@ -31,28 +44,17 @@ begin
       when f.deploy then 'alembic upgrade head'
       else 'alter ... set schema, or drop what does not belong here'
     end
-  from finding f;
-
-  return query
+  from finding f
+  union all
   select 'ownership', 'error',
     format('not owned by %s, which owns schema class_activation: ', v_owner) || string_agg(o.name, ', ' order by o.name),
     'everything is owned by the owner of the schema',
     string_agg(format('alter %s owner to %s;', o.name, v_owner), ' ' order by o.name)
-  from class_activation_internal.objects() o
-  join class_activation.installed_objects i on i.name = o.name
+  from object o
   where o.kind in ('function', 'table')
-    and o.owner <> v_owner;
-
-  return query
-  with granted as (
-    select o.oid::regprocedure as function, a.grantee, p.provolatile = 'v' as writes
-    from class_activation_internal.objects() o
-    join class_activation.installed_objects i on i.name = o.name
-    join pg_proc p on p.oid = o.oid
-    cross join lateral aclexplode(coalesce(o.acl, acldefault('f', o.owner))) a
-    where o.kind = 'function'
-      and a.grantee <> o.owner
-  )
+    and o.installed
+    and o.owner <> v_owner
+  union all
   select 'grants', 'error',
     'every role may execute ' || string_agg(g.function::text, ', ' order by g.function::text) filter (where g.grantee = 0),
     'only the owner may execute what writes'

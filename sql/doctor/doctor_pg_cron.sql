@@ -9,6 +9,7 @@ set row_security = on
 set lock_timeout = '50ms'
 as $function$
 declare
+  v_owner constant regrole := (select n.nspowner::regrole from pg_namespace n where n.nspname = 'class_activation');
   v_alter constant boolean := current_setting('is_superuser')::boolean
     and current_setting('allow_alter_system', true) is distinct from 'off';
   v_knows boolean := has_table_privilege('class_activation.settings', 'select')
@@ -33,14 +34,16 @@ begin
     select 'pg_cron', 'error',
       case
         when v_job.elsewhere then null
-        when v_job.version is null then format('extension pg_cron is not in database %I, so nothing calls the job', current_database())
-        when v_job.visible is null then format('role %I may not use schema cron', current_user)
+        when v_job.version is null and (v_late is not false or v_job.created_by is not null) then
+          format('extension pg_cron is not in database %I, so nothing calls the job', current_database())
+        when v_job.visible is null and v_job.version is not null and v_late is not false then format('role %I may not use schema cron', current_user)
         when string_to_array(regexp_replace(v_job.version, '[^0-9.].*$', ''), '.')::integer[] < array[1, 4] then
           format('pg_cron is %s, and 1.4 is needed', v_job.version)
       end,
       case
         when v_job.elsewhere then
           format('job %s of role %s is in database %s', v_job.jobname, v_job.created_by, v_job.cron_database)
+        when v_job.version is null then 'pg_cron calls the job from another database'
         else format('pg_cron %s is in this database', v_job.version)
       end,
       case
@@ -62,7 +65,7 @@ begin
         format('-- as %s:%sselect class_activation.schedule();',
           case when v_job.role_is_gone then 'a superuser' else format('role %s or a superuser', v_job.created_by) end, e'\n')
           || case when v_job.role_is_gone then
-            format(e'\n-- or, if that role was renamed: alter role %I rename to %I;', current_user, v_job.created_by)
+            format(e'\n-- or, if that role is now %1$s: alter role %1$s rename to %2$I;', v_owner, v_job.created_by)
           else '' end;
     elsif v_job.visible and not v_job.elsewhere then
       return query

@@ -37,7 +37,7 @@ declare
   v_last integer := cardinality(p_class_ids);
   v_batch integer[];
   v_lock_enrollments boolean := false;
-  v_skipped integer[] := '{}';
+  v_skipped integer[] := array[]::integer[];
   v_retrying boolean := false;
   -- single classes that met a lock or a server error, without a success in between
   v_in_a_row integer := 0;

@@ -8,7 +8,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
-  v_caller constant name := coalesce(nullif(current_setting('role'), 'none'), session_user);
+  v_caller constant name := coalesce(nullif(current_setting('role'), 'none')::name, session_user);
   v_initially_deferred text;
 begin
   if not pg_has_role(v_caller, current_user, 'usage') or not exists (select from pg_constraint c where c.condeferrable) then

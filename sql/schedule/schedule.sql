@@ -69,8 +69,8 @@ begin
       hint = case
         when v_job.role_is_gone then
           format('Role %1$I was renamed or dropped, and pg_cron''s launcher crashes if it meets the job: let a superuser run'
-            || ' select class_activation.schedule(); or, if the role was renamed, rename it back: alter role %2$I rename to'
-            || ' %1$I;', v_other, current_user)
+            || ' select class_activation.schedule(); or, if it is now %2$s: alter role %2$s rename to %1$I;', v_other,
+            (select n.nspowner::regrole from pg_namespace n where n.nspname = 'class_activation'))
         else format('Run as role %I or a superuser: select class_activation.schedule(%s);', v_other,
           concat_ws(', ', 'p_schedule => ' || quote_literal(p_schedule), 'p_not_before => ' || quote_literal(p_not_before)))
       end;
