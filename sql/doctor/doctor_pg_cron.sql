@@ -6,7 +6,7 @@ language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 set row_security = on
-set lock_timeout = '50ms'
+set lock_timeout = '10ms'
 as $function$
 declare
   v_owner constant regrole := (select n.nspowner::regrole from pg_namespace n where n.nspname = 'class_activation');

@@ -4,7 +4,7 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
-set lock_timeout = '50ms'
+set lock_timeout = '10ms'
 set jit = off
 as $function$
 declare
