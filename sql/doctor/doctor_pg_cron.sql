@@ -188,17 +188,9 @@ begin
 
     union all
     select 3, 'pg_cron_workers', 'warning',
-      case
-        when v_late is not true then null
-        when current_setting('cron.use_background_workers', true) is distinct from 'on' then
-          'pg_cron connects to localhost like a client, which fails if a password is required'
-        when current_setting('max_worker_processes')::integer < 8 then
-          format('max_worker_processes is %s, and each running job takes one', current_setting('max_worker_processes'))
-      end,
-      'pg_cron can start jobs', null,
-      case current_setting('cron.use_background_workers', true) when 'on' then 'max_worker_processes'
-        else 'cron.use_background_workers' end,
-      case current_setting('cron.use_background_workers', true) when 'on' then '16' else 'on' end, 'restart the server'
+      case when v_late and current_setting('cron.use_background_workers', true) is distinct from 'on' then
+        'pg_cron connects to localhost like a client, which fails if a password is required' end,
+      'pg_cron can start jobs', null, 'cron.use_background_workers', 'on', 'restart the server'
 
     union all
     select 4, 'pg_cron_capacity', 'error',
