@@ -241,7 +241,7 @@ def test_jobs_that_are_not_launched_are_found(patient: Database) -> None:
     patient.execute("select pg_reload_conf()")
     wait_until(lambda: levels(patient)["pg_cron_settings"] == "error")
 
-    statement, and_then = check(patient, "pg_cron_settings").fix.split(" -- then: ")
+    statement, and_then = check(patient, "pg_cron_settings").fix.split(" -- then ")
     patient.execute(statement)
     patient.execute(and_then)
     wait_until(lambda: levels(patient)["pg_cron_settings"] == "ok")
