@@ -16,7 +16,7 @@ from alembic.util import CommandError
 from migrations import schedule
 from migrations.connections import cron, cron_connection, local_settings, plain_errors, platform_connection
 from migrations.options import OFF, read_options
-from migrations.sql_files import create_functions, driver_connection, execute, literals, run
+from migrations.sql_files import driver_connection, execute, literals, run
 
 if context.config.config_file_name is not None:
     fileConfig(context.config.config_file_name, disable_existing_loggers=False)
@@ -31,9 +31,7 @@ configuration: dict[str, Any] = {
 }
 
 DUE = r"select current_setting('class_activation.revision') = any (array[{}]) as due \gset"
-REPORT = """select current_setting('class_activation.report') as report,
-  current_setting('class_activation.report') = 'nothing to do' as unchanged"""
-UNDO = "rollback to savepoint class_activation;"
+REPORT = "select current_setting('class_activation.report') as report"
 
 
 def deploy() -> list[str]:
@@ -51,8 +49,6 @@ def deploy() -> list[str]:
         asked = str(bool(options.schedule or options.cron_url)).lower()
         schedules = "false" if options.schedule == OFF else f"({asked} or not v_installed)"
         run("deploy/preflight", schedules=schedules, elsewhere=literals(missing))
-        run("deploy/schema")
-    execute("savepoint class_activation;")
     steps, end = plan()
     next(guards, None)
     context.run_migrations()
@@ -60,12 +56,12 @@ def deploy() -> list[str]:
         if not steps and cron():  # repeated, because pg_cron's database did not commit
             schedule.remove()
         run("deploy/remove")
-    if not (upgrade and end == context.get_head_revision()):
-        return report()
-    create_functions()
-    for part in ("own", "index", "record"):
-        run(f"deploy/{part}")
-    return [*report(), *schedule.set_up()]
+    done = []
+    if upgrade and end == context.get_head_revision():
+        run("deploy/finish")
+        done = schedule.set_up()
+    report = execute(REPORT + (r" \gset" if context.is_offline_mode() else ""))
+    return [line for (line,) in report] + done
 
 
 def command() -> str:
@@ -98,17 +94,6 @@ def guarded() -> Iterator[None]:
         execute(DUE.format(literals(before)) + "\n\\if :due")
         yield
         execute(r"\endif")
-
-
-def report() -> list[str]:
-    """Return what was done, or let the script say it; where that is nothing, nothing stays written."""
-    if context.is_offline_mode():
-        execute(f"{REPORT} \\gset\n\\if :unchanged\n{UNDO}\n\\endif")
-        return []
-    ((line, unchanged),) = execute(REPORT)
-    if unchanged:
-        execute(UNDO)
-    return [line]
 
 
 def run_offline() -> None:

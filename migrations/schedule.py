@@ -174,7 +174,7 @@ def remove() -> None:
     """Remove the job before its function goes; refuse where it would be left behind."""
     if there := cron():
         platform = driver_connection()
-        if not fetch(platform, "select current_setting('class_activation.revision') <> ''")[0]:
+        if not fetch(platform, "select current_setting('class_activation.trusted')::boolean")[0]:
             there.execute(LEFT_BEHIND, {"database": platform.info.dbname})
             return
         who, job = fetch(there, WHO), find_job(platform)

@@ -1,9 +1,9 @@
 """Runs SQL files, online and in --sql scripts, exactly as they are written."""
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import psycopg
 from alembic import context
@@ -17,20 +17,6 @@ LOCK_WAIT = "60 s"
 # the second is for what a DBA does not call
 SCHEMAS = ("class_activation", "class_activation_internal")
 
-# create or replace refuses another result type or other parameter names: the function is dropped then, and
-# deploy/own.sql grants again what was granted on it
-CREATE = """do $deploy$
-declare
-  v_definition constant text := $definition$
-{text}$definition$;
-begin
-  execute v_definition;
-exception when invalid_function_definition then
-  drop function {signature};
-  execute v_definition;
-end;
-$deploy$;"""
-
 
 def read(name: str, **values: str) -> str:
     """Return migrations/NAME.sql with its {placeholders} filled in, some of them by VALUES."""
@@ -41,24 +27,26 @@ def read(name: str, **values: str) -> str:
 
 
 def placeholders() -> dict[str, str]:
-    """Return what SQL files may ask for: lists of names, and queries needed before their function exists."""
-    tables = re.findall(r"^comment on (?:table|sequence) ([\w.]+) is", tables_text(), re.MULTILINE)
+    """Return what SQL files may ask for: texts, lists, and queries needed before their function exists."""
+    comments = (SQL / "tables.sql").read_text(encoding="utf-8")
     return {
+        "comments": comments,
+        "definitions": ",\n".join(f"$definition$\n{text}$definition$" for text in functions().values()),
         "functions": literals(functions()),
         "lock_wait": LOCK_WAIT,
         "objects": query("class_activation_internal.objects()"),
         "prerequisites": query("class_activation.prerequisites()"),
         "revisions": literals(script.revision for script in context.script.walk_revisions()),
         "schemas": literals(SCHEMAS),
-        "tables": literals(tables),
-        # the role that owns the table with the status, as prerequisites() finds it
+        "tables": literals(re.findall(r"^comment on (?:table|sequence) ([\w.]+) is", comments, re.MULTILINE)),
+        # the role that owns the table with the status
         "tables_owner": query("class_activation.prerequisites()").partition(", job as")[0],
     }
 
 
-def literals(names: Any) -> str:
-    """Return NAMES as the elements of an array in SQL."""
-    return ", ".join(f"'{name}'" for name in names)
+def literals(values: Iterable[str]) -> str:
+    """Return VALUES as the elements of an array in SQL."""
+    return ", ".join("'" + value.replace("'", "''") + "'" for value in values)
 
 
 @cache
@@ -67,11 +55,6 @@ def functions() -> dict[str, str]:
     texts = (path.read_text(encoding="utf-8") for path in sorted(SQL.glob("*/*.sql")))
     comment = re.compile(r"^comment on function ([^)]+\)) is", re.MULTILINE)
     return {" ".join(comment.search(text)[1].split()): text for text in texts}
-
-
-def tables_text() -> str:
-    """Return the comments on tables."""
-    return (SQL / "tables.sql").read_text(encoding="utf-8")
 
 
 def query(signature: str) -> str:
@@ -98,10 +81,3 @@ def driver_connection() -> psycopg.Connection:
 def run(name: str, **values: str) -> None:
     """Execute migrations/NAME.sql in the current transaction."""
     execute(read(name, **values))
-
-
-def create_functions() -> None:
-    """Create or replace the functions of sql/, and comment on the tables."""
-    for signature, text in functions().items():
-        execute(CREATE.format(signature=signature, text=text))
-    execute(tables_text())

@@ -166,6 +166,24 @@ def test_a_downgrade_works_whatever_has_become_of_the_platform(
     assert left == []
 
 
+def test_a_superuser_calls_no_function_of_a_role_that_owns_no_table_of_classes(
+    platform: Database, role: str, other: str
+) -> None:
+    own_platform(platform, role)
+    deploy("upgrade", "head", database=platform.name, x=OFF)
+    own_platform(platform, other)
+    platform.connect(user=role, password="secret").execute(
+        "create or replace function class_activation.unschedule() returns integer language plpgsql as"
+        " $$ begin raise 'captured'; end $$;"
+        "update class_activation.settings set job_username = current_user"
+    )
+
+    process = alembic("downgrade", "base", database=platform.name, x=OFF)
+    assert "Let that role remove the pg_cron job" in process.stderr
+    platform.execute("update class_activation.settings set job_username = null")
+    deploy("downgrade", "base", database=platform.name, x=OFF)
+
+
 @pytest.mark.parametrize(
     "code",
     [

@@ -60,8 +60,8 @@ def test_plpgsql_check_finds_nothing_in_any_function(cron: Database) -> None:
           and c !~ 'OUT variable ".*" is maybe unmodified'
           and c !~ 'marked as VOLATILE, should be STABLE'
           and not (c ~ 'not sanitized'
-            and p.proname in ('execute_as_application', 'fire_deferred_triggers', 'lock_classes', 'lock_platform',
-              'schedule', 'unschedule'))
+            and p.proname in ('execute_as_application', 'fire_deferred_triggers', 'lock_classes',
+              'lock_platform', 'schedule', 'unschedule'))
         """
     )
 

@@ -181,7 +181,7 @@ def test_a_table_that_is_in_use_fails_the_deployment_and_the_session_is_named(
 
     assert process.returncode != 0
     assert "SQLSTATE 55P03" in process.stderr
-    assert f"DETAIL: Sessions that have locked it: {editor.info.backend_pid} (" in process.stderr
+    assert f"DETAIL: Sessions that have locked it: {editor.info.backend_pid}" in process.stderr
     assert platform.catalog() == before
     # as the hint says, for those who cannot let writers wait
     (statement,) = re.findall("(create index concurrently [^;]*);", process.stderr)

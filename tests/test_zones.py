@@ -102,7 +102,7 @@ def test_5_am_is_5_am_in_every_zone_on_every_day_of_three_years(everywhere: Data
         "Factory",
     }
     detail = everywhere.value(
-        "select d.trouble from class_activation.doctor_platform() d where d.check_name = 'timezone_names'"
+        "select d.failure from class_activation.doctor_platform() d where d.check_name = 'timezone_names'"
     )
     assert {name for name in different if f"'{name}' at facility" not in detail} == set()
 

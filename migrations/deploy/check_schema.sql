@@ -5,6 +5,7 @@ declare
   v_downgrade constant boolean := {downgrade};
   v_tables_owner oid;
   v_owner oid;
+  v_trusted boolean := true;
   v_revision text;
   v_schema record;
 begin
@@ -12,24 +13,27 @@ begin
   select t.owner into v_tables_owner from tables_owner t;
 
   for v_schema in
-    select n.oid, n.nspname, n.nspowner,
+    select n.nspname, n.nspowner,
       n.nspowner = v_tables_owner
         or pg_get_userbyid(n.nspowner) = current_user
         -- only a superuser may write to a catalog; pg_roles may be closed
-        or has_table_privilege(n.nspowner, 'pg_authid', 'insert')
-        -- removing tables and functions runs no code of another role, unless a view or a trigger is there
-        or v_downgrade and has_table_privilege('pg_authid', 'insert') and not exists (
-          select
-          from pg_class c
-          where c.relnamespace = n.oid
-            and (c.relkind not in ('r', 'i', 'S', 't') or c.relhastriggers or c.relhasrules)
-        ) as trusted
+        or has_table_privilege(n.nspowner, 'pg_authid', 'insert') as trusted,
+      exists (
+        select
+        from pg_class c
+        where c.relnamespace = n.oid
+          and (c.relkind not in ('r', 'i', 'S', 't') or c.relhastriggers or c.relhasrules)
+      ) as has_code
     from pg_namespace n
     where n.nspname = any (array[{schemas}])
     order by n.nspname
   loop
     v_owner := coalesce(v_owner, v_schema.nspowner);
-    if not v_schema.trusted or v_schema.nspowner <> v_owner then
+    v_trusted := v_trusted and coalesce(v_schema.trusted, false);
+    -- a superuser may remove tables and functions of any role, which runs no code of that role
+    if v_schema.nspowner <> v_owner or not v_trusted and (
+      not v_downgrade or v_schema.has_code or not has_table_privilege('pg_authid', 'insert')
+    ) then
       raise exception using
         errcode = '42501',
         message = format('schema %I belongs to role %s, which does not own the platform''s table of classes',
@@ -71,6 +75,7 @@ begin
     end if;
   end if;
   perform set_config('class_activation.owner', coalesce(v_owner, v_tables_owner, 0)::text, true),
+    set_config('class_activation.trusted', (v_trusted and v_owner is not null)::text, true),
     set_config('class_activation.revision', coalesce(v_revision, ''), true),
     set_config('class_activation.report', 'nothing to do', true);
 end;

@@ -1,6 +1,8 @@
 -- One deployment at a time. What is read after the lock is what the deployment before has committed.
 do $do$
 begin
+  -- which exists from PostgreSQL 17 on
+  perform set_config('transaction_timeout', '0', true) where current_setting('transaction_timeout', true) is not null;
   set local lock_timeout = '{lock_wait}';
   perform pg_advisory_xact_lock(hashtext('class_activation'), hashtext('deployment'));
   set local lock_timeout = '4s';

@@ -15,8 +15,15 @@ declare
       and c.relkind in ('r', 'p')
       and pg_has_role(c.relowner, v_owner, 'usage')
   );
+  v_known text;
+  v_schema text;
   v_missing text;
 begin
+  if v_door is not null and v_installed then
+    execute 'select i.definition from class_activation.installed_objects i where i.name = $1' into v_known
+    using format('function %s', v_door);
+  end if;
+
   with missing (position, description) as (
     select 1, format('right of role %I to create schemas in database %I', current_user, current_database())
     where exists (select from unnest(array[{schemas}]) s where to_regnamespace(s) is null)
@@ -45,8 +52,9 @@ begin
     from pg_proc p
     where p.pronamespace = 'public'::regnamespace
       and p.proname = 'activate_scheduled_classes'
-      and (not v_installed or p.oid = v_door)
-      and (not v_installed or not pg_has_role(p.proowner, v_owner, 'usage'))
+      -- one that belonged to the schema's owner before is still the one of class activation
+      and (not v_installed or p.oid = v_door and not pg_has_role(p.proowner, v_owner, 'usage')
+        and md5(concat(pg_get_functiondef(p.oid), obj_description(p.oid, 'pg_proc'))) is distinct from v_known)
 
     union all
     select 5, format('the free name of schema %I', s)
@@ -102,5 +110,15 @@ begin
   from (
 {objects}
   ) o (oid, kind, name, owner, acl, definition);
+
+  -- In the schemas everything is closed, table by table and function by function. So a role that is granted EXECUTE
+  -- on one function needs nothing else.
+  foreach v_schema in array array[{schemas}] loop
+    if to_regnamespace(v_schema) is null then
+      execute format('create schema %I authorization %s', v_schema, v_owner::regrole);
+      execute format('comment on schema %I is %L', v_schema, 'Activates UnlockEdv2''s scheduled classes: what'
+        || ' public.activate_scheduled_classes works with and remembers.');
+    end if;
+  end loop;
 end;
 $do$;

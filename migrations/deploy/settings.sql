@@ -9,10 +9,3 @@ set local standard_conforming_strings = on;
 set local search_path = pg_catalog, pg_temp;
 -- a lock that a busy table does not yield is an error, not a queue for all other sessions
 set local lock_timeout = '4s';
-do $do$
-begin
-  if current_setting('transaction_timeout', true) is not null then
-    perform set_config('transaction_timeout', '0', true);
-  end if;
-end;
-$do$;
