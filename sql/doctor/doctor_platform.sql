@@ -170,7 +170,7 @@ begin
     format('pg_cron last called the job at %s', v_last_tick),
     case when v_job.elsewhere then
       format(e'-- in database %s, as %s; what is there:\n%s\n-- and to repair it:\n%s %s', v_job.cron_database,
-        case when v_job.role_is_gone then 'a superuser' else format('role %s or a superuser', v_job.username) end,
+        'a superuser' || case when v_job.role_is_gone then '' else format(' or, if there is none, as role %s', v_job.username) end,
         v_job.show, v_job.clear, v_job.put)
     else 'select class_activation.schedule();' end;
 
