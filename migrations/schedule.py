@@ -53,7 +53,10 @@ left join class_activation.preview() p on p.due
 group by t.at
 """
 
-MAY_TICK = "select has_function_privilege(%(role)s::name, 'class_activation.tick()', 'execute')"
+GRANT_TICK = """
+select format('grant execute on function class_activation.tick() to %%I', %(role)s::name)
+where not has_function_privilege(%(role)s::name, 'class_activation.tick()', 'execute')
+"""
 
 REMEMBER = """
 update class_activation.settings s
@@ -202,8 +205,8 @@ def schedule_elsewhere(schedule: str | None) -> list[str]:
         platform.execute("select class_activation.unschedule()")
     remember = {"schedule": schedule, "cron_database": who.database}
     username = None if who.superuser or before.created_by else who.role
-    if username and not fetch(platform, MAY_TICK, role=username)[0]:
-        platform.execute(f'grant execute on function class_activation.tick() to "{username}"')
+    if username and (grant := fetch(platform, GRANT_TICK, role=username)):
+        platform.execute(grant[0])
     platform.execute(REMEMBER, {**remember, "username": username})
     job = find_job(platform)
     platform.execute(REMEMBER, {**remember, "username": job.username})
