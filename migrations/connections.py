@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 
 import psycopg
 from alembic import context
@@ -82,20 +82,12 @@ def local_settings(writes: bool) -> Iterator[None]:
 @contextmanager
 def cron_connection(url: str | None) -> Iterator[None]:
     """Have a transaction in pg_cron's database at URL, for cron(), that commits after the platform's."""
-    if url is None:
-        yield
-        return
-    with connect(url) as connection:
+    with closing(connect(url)) if url else nullcontext() as connection:
         context.config.attributes["cron_connection"] = connection
+        yield
         try:
-            yield
-        except BaseException:
-            connection.rollback()
-            raise
-        finally:
-            del context.config.attributes["cron_connection"]
-        try:
-            connection.commit()
+            if connection:
+                connection.commit()
         except psycopg.Error as error:
             raise CommandError(
                 f"the platform's database is done, but not pg_cron's, database {connection.info.dbname}:"
@@ -115,12 +107,9 @@ def plain_errors() -> Iterator[None]:
         yield
     except (psycopg.Error, DBAPIError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        diagnostics = getattr(cause, "diag", None)
-        if diagnostics is None or diagnostics.sqlstate is None:
+        said = getattr(cause, "diag", None)
+        if said is None or said.sqlstate is None:
             raise CommandError(str(cause)) from error
-        lines = [f"{diagnostics.message_primary} (SQLSTATE {diagnostics.sqlstate})"]
-        if diagnostics.message_detail:
-            lines.append(f"DETAIL: {diagnostics.message_detail}")
-        if hint := diagnostics.message_hint or HINTS.get(diagnostics.sqlstate):
-            lines.append(f"HINT: {hint}")
-        raise CommandError("\n".join(lines)) from error
+        detail, hint = said.message_detail, said.message_hint or HINTS.get(said.sqlstate)
+        lines = [f"{said.message_primary} (SQLSTATE {said.sqlstate})", detail and f"DETAIL: {detail}"]
+        raise CommandError("\n".join(filter(None, [*lines, hint and f"HINT: {hint}"]))) from error

@@ -29,18 +29,17 @@ configuration: dict[str, Any] = {
     "version_table_schema": "class_activation",
     "on_version_apply": lambda **_: next(guards, None),
 }
-
-DUE = r"select current_setting('class_activation.revision') = any (array[{}]) as due \gset"
+DUE = "select current_setting('class_activation.revision') = any (array[{}]) as due \\gset\n\\if :due"
 REPORT = "select current_setting('class_activation.report') as report"
 
 
 def deploy() -> list[str]:
     """Do what the command asks for, or write it into the script, and return what was done."""
-    upgrade, downgrade = command() == "upgrade", command() == "downgrade"
-    if upgrade or downgrade:
+    upgrade = command() == "upgrade"
+    if writes():
         run("deploy/lock")
-    run("deploy/check_schema", downgrade=str(downgrade).lower())
-    if not (upgrade or downgrade):
+    run("deploy/check_schema", downgrade=str(command() == "downgrade").lower())
+    if not writes():
         context.run_migrations()
         return []
 
@@ -52,7 +51,7 @@ def deploy() -> list[str]:
     steps, end = plan()
     next(guards, None)
     context.run_migrations()
-    if downgrade and end is None:
+    if not upgrade and end is None:
         if not steps and cron():  # repeated, because pg_cron's database did not commit
             schedule.remove()
         run("deploy/remove")
@@ -91,7 +90,7 @@ def guarded() -> Iterator[None]:
         return
     for step in plan()[0]:
         before += step.from_revisions or [""]
-        execute(DUE.format(literals(before)) + "\n\\if :due")
+        execute(DUE.format(literals(before)))
         yield
         execute(r"\endif")
 

@@ -13,19 +13,12 @@ OFF = "off"
 class Options:
     """What to connect to and how to schedule the job."""
 
+    # libpq connection string of the platform's database; empty: libpq's PG* variables
     url: str
-    """libpq connection string of the platform's database; empty: libpq's PG* variables."""
-
+    # cron expression in GMT, or OFF to leave pg_cron alone; None: as set, at first every 15 minutes
     schedule: str | None = None
-    """cron expression in GMT, or OFF to leave pg_cron alone; None: as set, at first every 15 minutes."""
-
+    # connection string of pg_cron's database, where that is another one
     cron_url: str | None = None
-    """Connection string of pg_cron's database, where that is another one."""
-
-    @property
-    def schedules_here(self) -> bool:
-        """Whether a first installation schedules the job in the platform's own database."""
-        return self.schedule != OFF and self.cron_url is None
 
 
 def read_options() -> Options:

@@ -9,7 +9,7 @@ from psycopg.rows import namedtuple_row
 
 from migrations.connections import cron
 from migrations.options import OFF, read_options
-from migrations.sql_files import driver_connection, execute, run
+from migrations.sql_files import driver_connection, execute, literals, run
 
 # who is connected to pg_cron's database, and what is missing there
 WHO = """
@@ -53,28 +53,17 @@ left join class_activation.preview() p on p.due
 group by t.at
 """
 
-GRANT_TICK = """
-select format('grant execute on function class_activation.tick() to %%I', %(role)s::name)
-where not has_function_privilege(%(role)s::name, 'class_activation.tick()', 'execute')
-"""
-
 REMEMBER = """
 update class_activation.settings s
-set schedule = n.schedule, cron_database = n.cron_database, job_database = current_database(),
-  job_username = n.job_username, scheduled_at = now()
-from (
-  select coalesce(%(schedule)s, o.schedule) as schedule, %(cron_database)s::name as cron_database,
-    coalesce(%(username)s, o.job_username) as job_username
-  from class_activation.settings o
-) n
-where (s.schedule, s.cron_database, s.job_database, s.job_username)
-  is distinct from (n.schedule, n.cron_database, current_database(), n.job_username)
+set schedule = n.schedule, job_username = n.username, cron_database = %(database)s,
+  job_database = current_database(), scheduled_at = now()
+from (select coalesce(%(schedule)s, schedule) as schedule, coalesce(%(username)s, job_username) as username
+  from class_activation.settings) n
+where (s.schedule, s.job_username, s.cron_database, s.job_database)
+  is distinct from (n.schedule, n.username, %(database)s::name, current_database())
 """
 
-FORGET = """
-update class_activation.settings
-set cron_database = null, job_database = null, job_username = null, scheduled_at = now()
-"""
+PUT = "select class_activation.schedule({}) from class_activation.settings {};"
 
 # of a downgrade whose first attempt could not commit here
 LEFT_BEHIND = """
@@ -101,13 +90,10 @@ def set_up() -> list[str]:
         return []
     if options.cron_url is not None:
         return schedule_elsewhere(options.schedule)
-    if options.schedule is not None:
-        literal = options.schedule.replace("'", "''")
-        scheduled = execute(f"select class_activation.schedule('{literal}');")
+    if options.schedule is None:
+        scheduled = execute(PUT.format("", "where scheduled_at is null"))
     else:
-        scheduled = execute(
-            "select class_activation.schedule() from class_activation.settings where scheduled_at is null;"
-        )
+        scheduled = execute(PUT.format(literals([options.schedule]), ""))
     if not scheduled:
         return []
     ((next_tick,),) = execute(NEXT_TICK)
@@ -187,7 +173,7 @@ def remove() -> None:
             if who.installed:
                 require_own_job(platform, there)
                 there.execute(job.remove)
-            platform.execute(FORGET)
+            platform.execute("update class_activation.settings set cron_database = null, job_username = null")
     run("deploy/unschedule")
 
 
@@ -203,10 +189,11 @@ def schedule_elsewhere(schedule: str | None) -> list[str]:
     who, before = fetch(there, WHO), find_job(platform)
     if before.created_by is not None and not before.elsewhere:
         platform.execute("select class_activation.unschedule()")
-    remember = {"schedule": schedule, "cron_database": who.database}
+    remember = {"schedule": schedule, "database": who.database}
     username = None if who.superuser or before.created_by else who.role
-    if username and (grant := fetch(platform, GRANT_TICK, role=username)):
-        platform.execute(grant[0])
+    if username:
+        grant = "select format('grant execute on function class_activation.tick() to %%I', %(role)s::name)"
+        platform.execute(fetch(platform, grant, role=username)[0])
     platform.execute(REMEMBER, {**remember, "username": username})
     job = find_job(platform)
     platform.execute(REMEMBER, {**remember, "username": job.username})

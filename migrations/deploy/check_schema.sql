@@ -19,13 +19,10 @@ begin
         -- only a superuser may write to a catalog; pg_roles may be closed
         or has_table_privilege(n.nspowner, 'pg_authid', 'insert') as trusted,
       exists (
-        select
-        from pg_class c
-        where c.relnamespace = n.oid
+        select from pg_class c where c.relnamespace = n.oid
           and (c.relkind not in ('r', 'i', 'S', 't') or c.relhastriggers or c.relhasrules)
       ) as has_code
-    from pg_namespace n
-    where n.nspname = any (array[{schemas}])
+    from pg_namespace n where n.nspname = any (array[{schemas}])
     order by n.nspname
   loop
     v_owner := coalesce(v_owner, v_schema.nspowner);
@@ -67,11 +64,6 @@ begin
             'That version was never released: see "From 0.2.0" in CHANGELOG.md, which also carries over its history.'
           else 'Use the version that installed it, or a newer one.'
         end;
-    elsif to_regclass('class_activation.runs') is null and not v_downgrade then
-      raise exception using
-        errcode = '55000',
-        message = format('database %I has a revision of class activation, but not its tables', current_database()),
-        hint = 'Nothing was changed. Restore the tables from a backup; or remove the rest: alembic downgrade base.';
     end if;
   end if;
   perform set_config('class_activation.owner', coalesce(v_owner, v_tables_owner, 0)::text, true),

@@ -11,14 +11,7 @@ declare
   ];
   v_functions oid[];
   v_tables constant oid[] := array(select to_regclass(t) from unnest(array[{tables}]) t);
-  v_classes constant regclass := (
-    select c.oid
-    from pg_class c
-    join pg_attribute a on a.attrelid = c.oid and a.attname = 'status' and not a.attisdropped
-    where c.oid in (to_regclass('public.program_classes'), to_regclass('public.program_class_cohorts'))
-      and c.relkind in ('r', 'p')
-      and pg_has_role(c.relowner, v_owner, 'usage')
-  );
+  v_classes constant regclass := current_setting('class_activation.classes')::oid;
   v_statement text;
   v_rows boolean;
   v_report text;
@@ -39,24 +32,17 @@ begin
     with installed as (
       select o.*, (v_before #>> array[o.name, 'oid'])::oid is distinct from o.oid as created
       from class_activation_internal.objects() o
-      where o.kind = 'schema'
-        or o.oid = any (v_functions)
-        or o.kind <> 'comment' and o.oid = any (v_tables)
+      where o.kind = 'schema' or o.oid = any (v_functions) or o.kind <> 'comment' and o.oid = any (v_tables)
     ), statement (position, text) as (
       -- what an earlier release had and this one has not
       select 1, format('drop %s', o.name)
       from class_activation.installed_objects i
       join class_activation_internal.objects() o on o.name = i.name
-      where o.kind = 'function'
-        and o.oid <> all (v_functions)
-
+      where o.kind = 'function' and o.oid <> all (v_functions)
       union all
       -- the job has the rights of the platform's owner and never more, whichever role deploys
       select 2, format('alter %s owner to %s', o.name, v_owner)
-      from installed o
-      where o.owner <> v_owner
-        and o.kind <> 'sequence'
-
+      from installed o where o.owner <> v_owner and o.kind <> 'sequence'
       union all
       -- Default privileges may have opened what was created just now. Those for reading let a backup go on, and stay.
       select 3, format('revoke %s on %s from %s', string_agg(a.privilege_type, ', '), o.name,
@@ -69,23 +55,17 @@ begin
           or o.created and (o.kind, a.privilege_type) not in (('schema', 'USAGE'), ('sequence', 'SELECT'), ('table', 'SELECT'))
         )
       group by o.name, a.grantee
-
       union all
       -- what was granted on a function that had to be dropped
       select 4, format('grant execute on %s to %s', o.name, a.grantee::regrole)
         || case when a.is_grantable then ' with grant option' else '' end
       from installed o
       cross join lateral aclexplode((v_before #>> array[o.name, 'acl'])::aclitem[]) a
-      where o.kind = 'function'
-        and o.created
-        and a.grantee not in (0, v_owner)
-
+      where o.kind = 'function' and o.created and a.grantee not in (0, v_owner)
       union all
       -- a dump may have been restored without it
       select 5, format('grant usage on %s to public', o.name)
-      from installed o
-      where o.kind = 'schema'
-        and not has_schema_privilege('public', o.oid, 'usage')
+      from installed o where o.kind = 'schema' and not has_schema_privilege('public', o.oid, 'usage')
     )
     select s.text from statement s order by s.position
   ) loop
@@ -128,8 +108,7 @@ begin
   v_rows := v_rows or found;
   insert into class_activation.installed_objects as i (name, definition)
   select o.name, o.definition
-  from class_activation_internal.objects() o
-  where o.kind in ('schema', 'comment', 'index')
+  from class_activation_internal.objects() o where o.kind in ('schema', 'comment', 'index')
     or o.oid = any (v_functions || v_tables)
   on conflict (name) do update
   set definition = excluded.definition
@@ -148,8 +127,7 @@ begin
         when count(*) > 3 then format('%s %ss', count(*), c.kind)
         else string_agg(c.name, ', ' order by c.name)
       end)
-    from change c
-    where v_revision <> '' or c.kind in ('function', 'table')
+    from change c where v_revision <> '' or c.kind in ('function', 'table')
     group by c.action, c.kind
   )
   select string_agg(s.line, '; ' order by s.line) into v_report from summary s;

@@ -11,9 +11,9 @@ declare
   v_classes constant oid[] := array(
     select c.oid
     from pg_class c
+    join pg_attribute a on a.attrelid = c.oid and a.attname = 'status' and not a.attisdropped
     where c.oid in (to_regclass('public.program_classes'), to_regclass('public.program_class_cohorts'))
-      and c.relkind in ('r', 'p')
-      and pg_has_role(c.relowner, v_owner, 'usage')
+      and c.relkind in ('r', 'p') and pg_has_role(c.relowner, v_owner, 'usage')
   );
   v_known text;
   v_schema text;
@@ -28,20 +28,16 @@ begin
     select 1, format('right of role %I to create schemas in database %I', current_user, current_database())
     where exists (select from unnest(array[{schemas}]) s where to_regnamespace(s) is null)
       and not has_database_privilege(current_database(), 'create')
-
     union all
     -- the owner's too, which alter function ... owner to needs
     select 2, format('right of role %I to create in schema public', r.name)
     from (values (current_user), (case when v_owner <> 0 and not v_superuser then pg_get_userbyid(v_owner) end)) r (name)
     where not has_schema_privilege(r.name, 'public', 'create')
     group by r.name
-
     union all
     select 3, format('membership of role %I in role %s, which owns the platform''s table of classes', current_user, v_owner::regrole)
       || case when pg_has_role(v_owner, 'member') then ', with inherit and set' else '' end
-    where v_owner <> 0
-      and not (pg_has_role(v_owner, 'usage') and pg_has_role(v_owner, v_member))
-
+    where v_owner <> 0 and not (pg_has_role(v_owner, 'usage') and pg_has_role(v_owner, v_member))
     union all
     select 4, format('the free name of function %s, which belongs to role %s', p.oid::regprocedure, p.proowner::regrole)
       || case
@@ -49,47 +45,33 @@ begin
           format(' (in a copy of the platform without its schema class_activation: drop function %s;)', p.oid::regprocedure)
         else ''
       end
-    from pg_proc p
-    where p.pronamespace = 'public'::regnamespace
-      and p.proname = 'activate_scheduled_classes'
+    from pg_proc p where p.pronamespace = 'public'::regnamespace and p.proname = 'activate_scheduled_classes'
       -- one that belonged to the schema's owner before is still the one of class activation
       and (not v_installed or p.oid = v_door and not pg_has_role(p.proowner, v_owner, 'usage')
         and md5(concat(pg_get_functiondef(p.oid), obj_description(p.oid, 'pg_proc'))) is distinct from v_known)
-
     union all
     select 5, format('the free name of schema %I', s)
-    from unnest(array[{schemas}]) s
-    where not v_installed
-      and to_regnamespace(s) is not null
-
+    from unnest(array[{schemas}]) s where not v_installed and to_regnamespace(s) is not null
     union all
     -- one that a DBA has built with concurrently is welcome
     select 6, format('the free name of index public.class_activation_due_idx (it is %s)', coalesce(pg_get_indexdef(i.indexrelid), 'no index'))
     from (select to_regclass('public.class_activation_due_idx')) c (oid)
-    left join pg_index i on i.indexrelid = c.oid
-    where c.oid is not null
-      and cardinality(v_classes) > 0
+    left join pg_index i on i.indexrelid = c.oid where c.oid is not null and cardinality(v_classes) > 0
       and (
         i.indrelid is null
         or i.indrelid <> all (v_classes)
         or pg_get_indexdef(i.indexrelid) !~ '^CREATE INDEX [^ ]+ ON (ONLY )?[^ ]+ USING btree \(status, start_dt\)$'
       )
-
     union all
     -- the owner is a superuser, and so is the role of the job
     select 7, 'cron.enable_superuser_jobs = on, since a superuser owns the platform''s table of classes'
-    where {schedules}
-      and v_superuser
-      and v_owner <> 0
-      and has_table_privilege(v_owner, 'pg_authid', 'insert')
+    where {schedules} and v_superuser and v_owner <> 0 and has_table_privilege(v_owner, 'pg_authid', 'insert')
       and current_setting('cron.enable_superuser_jobs', true) = 'off'
-
     union all
     select 8, p.description
     from (
 {prerequisites}
     ) p (description)
-
     union all
     select 9, e from unnest(array[{elsewhere}]::text[]) e
   )
@@ -104,6 +86,7 @@ begin
         || ' grant the rights that are named, then repeat.';
   end if;
 
+  perform set_config('class_activation.classes', v_classes[1]::text, true);
   perform set_config('class_activation.before', coalesce(jsonb_object_agg(o.name, jsonb_build_object(
       'oid', o.oid::bigint, 'kind', o.kind, 'owner', o.owner::bigint, 'acl', o.acl::text, 'definition', o.definition
     )), '{}')::text, true)

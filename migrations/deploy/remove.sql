@@ -25,9 +25,7 @@ begin
   drop schema if exists class_activation_internal, class_activation;
 
   if exists (
-    select
-    from pg_index i
-    where i.indexrelid = to_regclass('public.class_activation_due_idx')
+    select from pg_index i where i.indexrelid = to_regclass('public.class_activation_due_idx')
       and pg_get_indexdef(i.indexrelid) ~ '^CREATE INDEX [^ ]+ ON (ONLY )?.+ USING btree \(status, start_dt\)$'
   ) then
     begin

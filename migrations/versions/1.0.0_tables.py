@@ -5,7 +5,7 @@ Revises:
 """
 
 from migrations import schedule
-from migrations.options import read_options
+from migrations.options import OFF, read_options
 from migrations.sql_files import run
 
 revision = "1.0.0"
@@ -13,7 +13,8 @@ down_revision = None
 
 
 def upgrade() -> None:
-    if read_options().schedules_here:
+    options = read_options()
+    if options.schedule != OFF and options.cron_url is None:
         run("deploy/pg_cron")
     run("versions/1.0.0_tables")
 

@@ -66,12 +66,7 @@ create table class_activation.settings (
 );
 
 -- The heartbeat: one row for each tick of pg_cron, so that no tick waits for another one's row.
-create table class_activation.ticks (
-  ticked_at timestamptz not null
-);
+create table class_activation.ticks (ticked_at timestamptz not null);
 
 -- The objects of class activation as the last deployment left them.
-create table class_activation.installed_objects (
-  name text primary key,
-  definition text not null
-);
+create table class_activation.installed_objects (name text primary key, definition text not null);
