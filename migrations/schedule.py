@@ -192,7 +192,8 @@ def schedule_elsewhere(schedule: str | None) -> list[str]:
     remember = {"schedule": schedule, "database": who.database}
     username = None if who.superuser or before.created_by else who.role
     if username:
-        platform.execute(f'grant execute on function class_activation.tick() to "{username}"')
+        grant = "select format('grant execute on function class_activation.tick() to %%I', %(role)s::name)"
+        platform.execute(fetch(platform, grant, role=username)[0])
     platform.execute(REMEMBER, {**remember, "username": username})
     job = find_job(platform)
     platform.execute(REMEMBER, {**remember, "username": job.username})
