@@ -37,6 +37,22 @@ select j.*, current_database() as database, coalesce(%(schedule)s, s.schedule) a
 from class_activation.settings s, class_activation_internal.job(%(schedule)s) j
 """
 
+# what the first tick will do
+NEXT_TICK = """
+select case count(p.class_id)
+    when 0 then 'no class is due'
+    when 1 then format('1 class is due and starts at the next tick%s; since %s', t.at, min(p.start_dt))
+    else format('%s classes are due and start at the next tick%s; the oldest since %s',
+      count(p.class_id), t.at, min(p.start_dt))
+  end
+from (
+  select to_char(j.next_tick_at at time zone 'UTC', ', HH24:MI "UTC"') as at
+  from class_activation_internal.job() j
+) t
+left join class_activation.preview() p on p.due
+group by t.at
+"""
+
 REMEMBER = """
 update class_activation.settings s
 set schedule = n.schedule, job_username = n.username, cron_database = %(database)s,
@@ -80,7 +96,7 @@ def set_up() -> list[str]:
         scheduled = execute(PUT.format(literals([options.schedule]), ""))
     if not scheduled:
         return []
-    ((next_tick,),) = execute("select class_activation_internal.next_tick();")
+    ((next_tick,),) = execute(NEXT_TICK)
     return [f"job scheduled: {next_tick}"]
 
 
@@ -186,7 +202,7 @@ def schedule_elsewhere(schedule: str | None) -> list[str]:
         there.execute(before.clear)
     there.execute(job.clear)
     there.execute(job.put)
-    (next_tick,) = fetch(platform, "select class_activation_internal.next_tick()")
+    ((next_tick,),) = execute(NEXT_TICK)
     return [f"job {job.jobname} scheduled in database {who.database}: {next_tick}"]
 
 

@@ -1,12 +1,7 @@
 """Housekeeping, and what must not disturb a run."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 from harness import COMMAND, Database, deploy
-
-AS_OF = "2026-03-02 12:00Z"
 
 
 @pytest.fixture
@@ -18,82 +13,47 @@ def scheduled(cron: Database) -> Database:
     return cron
 
 
-@contextmanager
-def open_transaction(db: Database, statement: str) -> Iterator[None]:
-    """Another session that has run the statement and not committed; it rolls back at the end."""
-    session = db.connect(autocommit=False)
-    session.execute(statement)
-    try:
-        yield
-    finally:
-        session.close()
-
-
-def test_housekeeping_removes_what_pg_cron_logged_of_the_jobs_more_than_a_week_ago(
-    cron: Database,
-) -> None:
+@pytest.mark.parametrize("lock", [None, "access exclusive", "exclusive", "an open delete"])
+def test_housekeeping_happens_once_a_day_and_never_undoes_a_tick(cron: Database, lock: str | None) -> None:
     deploy("upgrade", "head", database=cron.name)
-    of_ours, of_another = (cron.name, COMMAND), (cron.name, "select 1")
-    elsewhere = ("another_database", COMMAND)
-    # in the order of time; the jobid may be that of a job that is no more, and a run may have no time
-    log = [
-        (of_another, 9),
-        (of_ours, 9),
-        (elsewhere, 9),
-        (of_ours, None),
-        (of_ours, 8),
-        (of_ours, 6),
-        (of_ours, None),
-    ]
-    for run_id, ((database, command), days) in enumerate(log, start=-len(log)):
+    cron.execute(
+        "insert into class_activation.ticks"
+        " select now() - make_interval(days => i) from generate_series(6, 9) i"
+    )
+    cron.execute(
+        "insert into class_activation.runs (started_at, as_of, not_before, called_by)"
+        " select now() - make_interval(days => i), now(), '05:00', 'x' from generate_series(89, 92) i"
+    )
+    # in the order of time; the jobid may be that of a job that is gone, and a run may have no time
+    log = [("select 1", 9), (COMMAND, 9), (COMMAND, None), (COMMAND, 8), (COMMAND, 6), (COMMAND, None)]
+    for run_id, (command, days) in enumerate(log, start=-len(log)):
         cron.execute(
             "insert into cron.job_run_details (jobid, runid, database, command, status, start_time)"
-            " values (-1, %s, %s, %s, 'succeeded', now() - make_interval(days => %s))",
+            " values (-1, %s, current_database(), %s, 'succeeded', now() - make_interval(days => %s))",
             run_id,
-            database,
             command,
             days,
         )
-
-    cron.execute("insert into class_activation.ticks values (now() - interval '9 days')")
-    cron.execute(COMMAND)
-
-    kept = cron.rows("delete from cron.job_run_details where runid < 0 returning runid")
-    assert [log[row.runid] for row in kept] == [
-        (of_another, 9),
-        (elsewhere, 9),
-        (of_ours, 6),
-        (of_ours, None),
-    ]
-
-
-@pytest.mark.parametrize("lock", ["access exclusive", "exclusive", "an open delete"])
-def test_a_lock_on_the_log_of_pg_cron_does_not_delay_a_run(scheduled: Database, lock: str) -> None:
-    class_id = scheduled.class_()
-    enrollment = scheduled.enrollment(class_id)
-    scheduled.execute(
-        "insert into cron.job_run_details (jobid, runid, database, command, status, start_time)"
-        " values (-1, -1, current_database(), %s, 'succeeded', now() - interval '9 days')",
-        COMMAND,
-    )
-    caller = scheduled.connect()
-    caller.execute("set statement_timeout = '10s'")
-    statement = f"lock table cron.job_run_details in {lock} mode"
+    other = cron.connect(autocommit=False)
     if lock == "an open delete":
-        statement = "delete from cron.job_run_details where runid = -1"
+        other.execute("delete from cron.job_run_details where runid < 0")
+    elif lock:
+        other.execute(f"lock table cron.job_run_details in {lock} mode")
+    due = cron.class_()
 
-    with open_transaction(scheduled, statement):
-        caller.execute(COMMAND)
-        assert scheduled.status(class_id) == "Active"
-        assert scheduled.enrolled_at(enrollment) is not None
-        # nothing is due: housekeeping gives up soon, and the tick is recorded
-        caller.execute("insert into class_activation.ticks values (now() - interval '9 days')")
-        caller.execute(COMMAND)
-    assert scheduled.value("select count(*) from class_activation.ticks") == 2
-    assert scheduled.value("select count(*) from cron.job_run_details where runid = -1") == 1
-    scheduled.execute("insert into class_activation.ticks values (now() - interval '9 days')")
-    scheduled.execute(COMMAND)
-    assert scheduled.value("select count(*) from cron.job_run_details where runid = -1") == 0
+    # not while classes start
+    assert cron.value(COMMAND) == 1
+    assert cron.status(due) == "Active"
+    assert cron.value("select count(*) from class_activation.ticks") == 5
+    assert cron.value(COMMAND) == 0
+    other.rollback()
+    assert (
+        cron.value("select count(*) from class_activation.ticks where ticked_at < now() - interval '1 day'")
+        == 1
+    )
+    assert cron.value("select count(*) from class_activation.runs where called_by = 'x'") == 1
+    kept = cron.rows("delete from cron.job_run_details where runid < 0 returning runid")
+    assert len(kept) == (6 if lock else 3)
 
 
 @pytest.mark.parametrize(

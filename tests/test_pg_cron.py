@@ -60,8 +60,8 @@ def test_plpgsql_check_finds_nothing_in_any_function(cron: Database) -> None:
           and c !~ 'OUT variable ".*" is maybe unmodified'
           and c !~ 'marked as VOLATILE, should be STABLE'
           and not (c ~ 'not sanitized'
-            and p.proname in ('execute_as_application', 'fire_deferred_triggers', 'lock_classes', 'lock_platform',
-              'schedule', 'unschedule'))
+            and p.proname in ('execute_as_application', 'fire_deferred_triggers', 'lock_classes',
+              'lock_platform', 'schedule', 'unschedule'))
         """
     )
 
@@ -167,47 +167,6 @@ def test_a_tick_leaves_a_heartbeat_and_a_row_of_runs_only_if_it_did_something(cr
     assert cron.value(COMMAND) is None
     cron.class_()
     assert len(cron.run()) == 1
-
-
-@pytest.mark.parametrize("lock", [None, "access exclusive", "exclusive"])
-def test_housekeeping_happens_once_a_day_and_never_undoes_a_tick(cron: Database, lock: str | None) -> None:
-    deploy("upgrade", "head", database=cron.name)
-    cron.execute(
-        "insert into class_activation.ticks"
-        " select now() - make_interval(days => i) from generate_series(6, 9) i"
-    )
-    cron.execute(
-        "insert into class_activation.runs (started_at, as_of, not_before, called_by)"
-        " select now() - make_interval(days => i), now(), '05:00', 'x' from generate_series(89, 92) i"
-    )
-    # in the order of time; the jobid may be that of a job that is gone, and a run may have no time
-    log = [("select 1", 9), (COMMAND, 9), (COMMAND, None), (COMMAND, 8), (COMMAND, 6), (COMMAND, None)]
-    for run_id, (command, days) in enumerate(log, start=-len(log)):
-        cron.execute(
-            "insert into cron.job_run_details (jobid, runid, database, command, status, start_time)"
-            " values (-1, %s, current_database(), %s, 'succeeded', now() - make_interval(days => %s))",
-            run_id,
-            command,
-            days,
-        )
-    other = cron.connect(autocommit=False)
-    if lock:
-        other.execute(f"lock table cron.job_run_details in {lock} mode")
-    due = cron.class_()
-
-    # not while classes start
-    assert cron.value(COMMAND) == 1
-    assert cron.status(due) == "Active"
-    assert cron.value("select count(*) from class_activation.ticks") == 5
-    assert cron.value(COMMAND) == 0
-    other.rollback()
-    assert (
-        cron.value("select count(*) from class_activation.ticks where ticked_at < now() - interval '1 day'")
-        == 1
-    )
-    assert cron.value("select count(*) from class_activation.runs where called_by = 'x'") == 1
-    kept = cron.rows("delete from cron.job_run_details where runid < 0 returning runid")
-    assert len(kept) == (6 if lock else 3)
 
 
 def test_health_and_preview_use_the_hour_that_is_set(cron: Database) -> None:

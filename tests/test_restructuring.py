@@ -50,7 +50,7 @@ def test_the_next_call_of_each_function_serves_the_new_shape(db: Database) -> No
     assert db.enrolled_at(late) is not None
 
     checks = {row.check_name: row.level for row in db.rows("select * from class_activation.doctor()")}
-    assert {name for name, level in checks.items() if level != "ok"} == {"pg_cron", "problems", "timezones"}
+    assert {name for name, level in checks.items() if level != "ok"} == {"problems", "ticks", "timezones"}
     outcome = db.row(
         "select * from class_activation.revert((select max(run_id) from class_activation.activations))"
     )
@@ -210,7 +210,7 @@ def test_a_platform_of_neither_shape_is_refused_and_every_call_says_so(
             db.execute(f"select class_activation.{call}")
         assert "class_activation.doctor()" in error.value.diag.message_hint
     row = db.row("select * from class_activation.doctor() where check_name = 'platform'")
-    assert (row.level, "two shapes of the platform" in row.fix) == ("error", True)
+    assert (row.level, "a version of class activation" in row.fix) == ("error", True)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ stable
 security definer
 set search_path = pg_catalog, pg_temp
 set quote_all_identifiers = off
-set lock_timeout = '50ms'
+set lock_timeout = '10ms'
 set jit = off
 as $function$
 declare

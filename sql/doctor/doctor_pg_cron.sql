@@ -6,7 +6,7 @@ language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 set row_security = on
-set lock_timeout = '50ms'
+set lock_timeout = '10ms'
 as $function$
 declare
   v_owner constant regrole := (select n.nspowner::regrole from pg_namespace n where n.nspname = 'class_activation');
@@ -20,6 +20,8 @@ declare
   v_cron_database name;
   v_late boolean;
   v_running integer;
+  v_libraries text;
+  v_off boolean;
 begin
   if v_knows then
     select s.* into v_settings from class_activation.settings s;
@@ -148,8 +150,9 @@ begin
     return;
   end if;
 
-  select count(*)::integer
-  into v_running
+  v_libraries := current_setting('shared_preload_libraries');
+  v_off := coalesce(current_setting('cron.launch_active_jobs', true) = 'off', false);
+  select count(*)::integer into v_running
   from pg_stat_get_activity(null) a
   where a.application_name like 'pg_cron%'
     and a.application_name <> 'pg_cron scheduler'
@@ -158,55 +161,35 @@ begin
 
   return query
   select c.check_name, c.level, c.failure, c.success,
-    case
-      when c.name is null then c.fix
-      when v_alter then format('alter system set %s = %s; -- then %s', c.name, c.value, c.activate)
-      else format('-- whoever configures the server: set %s = %s, then %s', c.name, c.value, c.activate)
-    end
-  from (
-    select 1, 'pg_cron_preloaded', 'error',
-      case when s.libraries !~ '(^|[, "])pg_cron($|[, "])' then
+    format(case when v_alter then 'alter system set %s = %s; -- then %s' else '-- in the configuration of the server: %s = %s, then %s' end,
+      c.name, c.value, c.activate)
+  from (values
+    ('pg_cron_preloaded', 'error',
+      case when v_libraries !~ '(^|[, "])pg_cron($|[, "])' then
         'shared_preload_libraries does not name pg_cron, so no job in the cluster runs' end,
-      'shared_preload_libraries names pg_cron', null, 'shared_preload_libraries', (
+      'shared_preload_libraries names pg_cron', 'shared_preload_libraries', (
         select string_agg(quote_literal(l), ', ')
-        from regexp_split_to_table(concat_ws(',', nullif(s.libraries, ''), 'pg_cron'), '[[:space:]]*,[[:space:]]*') l
-      ), 'restart the server'
-    from (values (current_setting('shared_preload_libraries'))) s (libraries)
-
-    union all
-    select 2, 'pg_cron_settings', 'error',
+        from regexp_split_to_table(concat_ws(',', nullif(v_libraries, ''), 'pg_cron'), '[[:space:]]*,[[:space:]]*') l
+      ), 'restart the server'),
+    ('pg_cron_settings', 'error',
       case
-        when current_setting('cron.launch_active_jobs', true) = 'off' then
-          'cron.launch_active_jobs is off, so no job in the cluster runs'
+        when v_off then 'cron.launch_active_jobs is off, so no job in the cluster runs'
         when current_setting('cron.database_name', true) <> v_cron_database then
           format('pg_cron runs the jobs of database %s, not of %s', current_setting('cron.database_name'), v_cron_database)
       end,
-      format('pg_cron runs the jobs of database %s', current_setting('cron.database_name', true)), null,
-      case current_setting('cron.launch_active_jobs', true) when 'off' then 'cron.launch_active_jobs' else 'cron.database_name' end,
-      case current_setting('cron.launch_active_jobs', true) when 'off' then 'on' else quote_literal(v_cron_database) end,
-      case current_setting('cron.launch_active_jobs', true) when 'off' then 'select pg_reload_conf();' else 'restart the server' end
-
-    union all
-    select 3, 'pg_cron_workers', 'warning',
-      case
-        when v_late is not true then null
-        when current_setting('cron.use_background_workers', true) is distinct from 'on' then
-          'pg_cron connects to localhost like a client, which fails if a password is required'
-        when current_setting('max_worker_processes')::integer < 8 then
-          format('max_worker_processes is %s, and each running job takes one', current_setting('max_worker_processes'))
-      end,
-      'pg_cron can start jobs', null,
-      case current_setting('cron.use_background_workers', true) when 'on' then 'max_worker_processes'
-        else 'cron.use_background_workers' end,
-      case current_setting('cron.use_background_workers', true) when 'on' then '16' else 'on' end, 'restart the server'
-
-    union all
-    select 4, 'pg_cron_capacity', 'error',
+      format('pg_cron runs the jobs of database %s', current_setting('cron.database_name', true)),
+      case when v_off then 'cron.launch_active_jobs' else 'cron.database_name' end,
+      case when v_off then 'on' else quote_literal(v_cron_database) end,
+      case when v_off then 'select pg_reload_conf();' else 'restart the server' end),
+    ('pg_cron_workers', 'warning',
+      case when v_late and current_setting('cron.use_background_workers', true) is distinct from 'on' then
+        'pg_cron connects to localhost like a client, which fails if a password is required' end,
+      'pg_cron can start jobs', 'cron.use_background_workers', 'on', 'restart the server'),
+    ('pg_cron_capacity', 'error',
       case when v_late is not false and v_running >= current_setting('cron.max_running_jobs', true)::integer then
         format('%s of cron.max_running_jobs = %s run, so the job has to wait', v_running, current_setting('cron.max_running_jobs')) end,
-      'cron.max_running_jobs leaves room for the job', null, 'cron.max_running_jobs', (2 * v_running)::text, 'restart the server'
-  ) c (position, check_name, level, failure, success, fix, name, value, activate)
-  order by c.position;
+      'cron.max_running_jobs leaves room for the job', 'cron.max_running_jobs', (2 * v_running)::text, 'restart the server')
+  ) c (check_name, level, failure, success, name, value, activate);
 
   if v_knows and has_table_privilege('pg_settings', 'select') then
     return query

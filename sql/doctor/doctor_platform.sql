@@ -4,7 +4,7 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
-set lock_timeout = '50ms'
+set lock_timeout = '10ms'
 set jit = off
 as $function$
 declare
@@ -22,7 +22,11 @@ declare
   v_zone record;
   v_canonical text;
   v_places text[] := array[]::text[];
-  v_due integer[] := array[]::integer[];
+  v_class text;
+  v_xid xid;
+  v_xids xid[];
+  v_holders text[];
+  v_ends text[];
 begin
   select s.* into v_settings from class_activation.settings s;
   return query
@@ -166,7 +170,7 @@ begin
     format('pg_cron last called the job at %s', v_last_tick),
     case when v_job.elsewhere then
       format(e'-- in database %s, as %s; what is there:\n%s\n-- and to repair it:\n%s %s', v_job.cron_database,
-        case when v_job.role_is_gone then 'a superuser' else format('role %s or a superuser', v_job.username) end,
+        'a superuser' || case when v_job.role_is_gone then '' else format(' or, if there is none, as role %s', v_job.username) end,
         v_job.show, v_job.clear, v_job.put)
     else 'select class_activation.schedule();' end;
 
@@ -198,27 +202,63 @@ begin
         v_health.overdue_classes, now() - make_interval(secs => v_health.oldest_overdue_seconds)) end,
     'no class has been due for more than an hour', 'select activate_scheduled_classes();';
 
-  if v_last_run.classes_skipped > 0 then
-    v_due := array(
+  -- xmax of a row is the transaction that has locked it, and each transaction holds a lock on its own id
+  for v_class, v_xid in
+    execute class_activation_internal.platform_sql($sql$
+      select format('class %s%s at %s', c.id, ' (' || {class_name} || ')', f.name), x.xid
+      from {classes} c
+      join {facilities} f on f.id = c.facility_id
+      cross join lateral (
+        select c.xmax as xid
+        union
+        select e.xmax
+        from {enrollments} e
+        where e.{class_column} = c.id
+          and e.enrollment_status = 'Enrolled'
+          and num_nulls(e.enrolled_at, e.deleted_at) = 2
+      ) x
+      where c.id = any ($1)
+        and x.xid <> '0'
+    $sql$)
+    using array(
       select p.class_id
       from class_activation.preview() p
-      where p.due
+      where v_last_run.classes_skipped > 0
+        and p.due
         and p.problem is null
         and p.due_at < v_last_run.started_at
       limit 20
-    );
-  end if;
-  return query execute class_activation_internal.platform_sql($sql$
-    select 'locked_classes', 'warning',
-      'skipped, because a lock is held: ' || string_agg(
-        format('class %s%s at %s by %s', l.class_id, ' (' || c.class_name || ')', f.name, l.holder), '; '),
-      'the last run skipped no class that is still locked',
-      string_agg(distinct l.fix, ' ') || ' -- ends that session: as its role, a member of pg_signal_backend, or a superuser'
-    from class_activation_internal.lock_holders($1) l
-    join class_activation_internal.classes($1) c using (class_id)
-    join {facilities} f on f.id = c.facility_id
-  $sql$)
-  using v_due;
+    )
+  loop
+    v_xids := array[v_xid];
+    if not exists (select from pg_lock_status() l where l.transactionid = v_xid) then
+      begin
+        -- of a row that several have locked it is a multixact
+        v_xids := array(select m.xid from pg_get_multixact_members(v_xid) m);
+      exception when others then
+        -- the transaction has ended
+        continue;
+      end;
+    end if;
+    select v_holders || array_agg(format('%s by ', v_class)
+        || coalesce(format('process %s of role %s', l.pid, a.rolname), format('the prepared transaction %L', p.gid))),
+      v_ends || array_agg(coalesce(format('select pg_terminate_backend(%s);', l.pid), format('rollback prepared %L;', p.gid)))
+    into v_holders, v_ends
+    from pg_lock_status() l
+    left join lateral (
+      select pg_get_userbyid(s.usesysid) as rolname from pg_stat_get_activity(l.pid) s where l.pid is not null
+    ) a on true
+    left join pg_prepared_xact() p on p.transaction = l.transactionid
+    where l.transactionid = any (v_xids)
+      and l.mode = 'ExclusiveLock'
+      and l.granted
+      and coalesce(l.pid::text, p.gid) is not null;
+  end loop;
+  return query
+  select 'locked_classes', 'warning', 'skipped, because a lock is held: ' || nullif(array_to_string(v_holders, '; '), ''),
+    'the last run skipped no class that is still locked',
+    array_to_string(array(select distinct e from unnest(v_ends) e), ' ')
+      || ' -- ends that session: as its role, a member of pg_signal_backend, or a superuser';
 
   return query
   select 'timeouts', 'warning',

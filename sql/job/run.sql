@@ -51,40 +51,34 @@ begin
   v_user_id := class_activation.batch_user();
   v_run_id := nextval('class_activation.runs_id_seq');
 
-  with class as materialized (
-    select e.*, p.class_id as recorded_id, p.last_seen_at, p.message as recorded_problem
-    from (
-      select s.class_id, s.due, s.due_at, s.problem_sqlstate, s.problem
-      from class_activation_internal.evaluate_classes(p_as_of, v_not_before) s
-      where s.due
-        or s.problem_sqlstate is not null
-    ) e
-    full join class_activation.problems p on p.class_id = e.class_id
-  ), new_problem as (
-    select c.class_id, c.problem_sqlstate, c.problem
-    from class c
-    where c.problem_sqlstate is not null
-      and c.problem is distinct from c.recorded_problem
-    limit 300  -- of many that become invalid at once; the next runs record the others
-  )
   select
     -- to activate, earliest first
-    coalesce(array_agg(c.class_id order by c.due_at, c.class_id) filter (where c.due and c.recorded_id is null), '{}')
-      as due,
+    coalesce(array_agg(c.class_id order by c.due_at, c.class_id) filter (where c.due and p.class_id is null), '{}') as due,
     -- due, but an earlier run failed to activate them; the one tried longest ago first
-    coalesce(array_agg(c.class_id order by c.last_seen_at, c.class_id) filter (where c.due and c.recorded_id is not null), '{}')
+    coalesce(array_agg(c.class_id order by p.last_seen_at, c.class_id) filter (where c.due and p.class_id is not null), '{}')
       as failed_before,
     -- recorded as a problem, and neither due nor invalid any more
-    coalesce(array_agg(c.recorded_id) filter (where c.class_id is null), '{}') as resolved,
-    -- the time zone or the start date must be corrected first
+    coalesce(array_agg(p.class_id) filter (where c.class_id is null), '{}') as resolved,
+    -- the time zone or the start date must be corrected first; and those that are not recorded yet, with the reason
     count(c.problem_sqlstate)::integer as invalid,
-    array(select n.class_id from new_problem n) as new_problem_ids,
-    array(select n.problem_sqlstate from new_problem n) as new_sqlstates,
-    array(select n.problem from new_problem n) as new_messages
+    array_agg(c.class_id) filter (where c.problem_sqlstate is not null and c.problem is distinct from p.message) as new_ids,
+    array_agg(c.problem_sqlstate) filter (where c.problem_sqlstate is not null and c.problem is distinct from p.message)
+      as new_sqlstates,
+    array_agg(c.problem) filter (where c.problem_sqlstate is not null and c.problem is distinct from p.message)
+      as new_messages
   into v_lists
-  from class c;
-  if v_lists.new_problem_ids <> '{}' then
-    perform class_activation_internal.record_problems(v_lists.new_problem_ids, v_lists.new_sqlstates, v_lists.new_messages);
+  from (
+    select s.class_id, s.due, s.due_at, s.problem_sqlstate, s.problem
+    from class_activation_internal.evaluate_classes(p_as_of, v_not_before) s
+    where s.due
+      or s.problem_sqlstate is not null
+  ) c
+  full join class_activation.problems p on p.class_id = c.class_id;
+  if v_lists.new_ids <> '{}' then
+    -- of many that become invalid at once; the next runs record the others
+    perform class_activation_internal.record_problems(
+      v_lists.new_ids[:300], v_lists.new_sqlstates[:300], v_lists.new_messages[:300]
+    );
   end if;
 
   select 0 as activated, 0::bigint as backfilled, 0 as failed, 0 as skipped, 0 as not_tried into v_activated;

@@ -8,40 +8,47 @@ stable
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
-  v_trusted constant oid := (select n.nspowner from pg_namespace n where n.nspname = 'class_activation');
   v_sources jsonb;
-  v_class_tables text[];
+  v_class_tables text[] := '{}'::text[];
+  v_required constant text[] := array['facilities', 'program_class_enrollments', 'program_classes_history', 'users'];
+  v_owner regrole;
   v_missing text;
   v_class_name text;
 begin
-  select
-    coalesce(jsonb_object_agg(r.name, case r.relkind when 'r' then 'only ' else '' end || 'public.' || r.name), '{}'),
-    array_agg(r.name) filter (where r.has_status and r.name in ('program_classes', 'program_class_cohorts'))
-  into v_sources, v_class_tables
-  from (
-    select c.relname::text as name, c.relkind, exists (
-        select from pg_attribute a where a.attrelid = c.oid and a.attname = 'status' and not a.attisdropped
-      ) as has_status
-    from pg_class c
-    where c.relnamespace = 'public'::regnamespace
-      and c.relname in (
-        'change_log_entries', 'facilities', 'program_class_cohorts', 'program_class_enrollments', 'program_classes',
-        'program_classes_history', 'users'
-      )
-      and c.relkind in ('r', 'p')
-      and pg_has_role(c.relowner, v_trusted, 'usage')
-  ) r;
+  select coalesce(jsonb_object_agg(c.relname, case c.relkind when 'r' then 'only ' else '' end || 'public.' || c.relname), '{}')
+  into v_sources
+  from pg_namespace n
+  join pg_class c on pg_has_role(c.relowner, n.nspowner, 'usage')
+  where n.nspname = 'class_activation'
+    and c.relnamespace = 'public'::regnamespace
+    and c.relname in (
+      'change_log_entries', 'facilities', 'program_class_cohorts', 'program_class_enrollments', 'program_classes',
+      'program_classes_history', 'users'
+    )
+    and c.relkind in ('r', 'p');
 
-  select string_agg('public.' || t.name, ', ')
-  into v_missing
-  from unnest(array['facilities', 'program_class_enrollments', 'program_classes_history', 'users']) t (name)
-  where not v_sources ? t.name;
-  if v_missing is not null or cardinality(v_class_tables) is distinct from 1 then
+  if v_sources ?& array['program_classes', 'program_class_cohorts'] then
+    -- with cohorts, the tier above them is a second table
+    v_class_tables := array(
+      select c.relname::text
+      from pg_class c
+      join pg_attribute a on a.attrelid = c.oid and a.attname = 'status' and not a.attisdropped
+      where c.oid in (to_regclass('public.program_classes'), to_regclass('public.program_class_cohorts'))
+    );
+  elsif v_sources ? 'program_class_cohorts' then
+    v_class_tables := '{program_class_cohorts}';
+  elsif v_sources ? 'program_classes' then
+    v_class_tables := '{program_classes}';
+  end if;
+
+  if not v_sources ?& v_required or cardinality(v_class_tables) <> 1 then
+    v_owner := (select n.nspowner from pg_namespace n where n.nspname = 'class_activation');
+    v_missing := (select string_agg('public.' || t.name, ', ') from unnest(v_required) t (name) where not v_sources ? t.name);
     raise exception using
       errcode = '55000',
       message = format('unsupported platform schema in database %I: ', current_database()) || case
-        when v_missing is not null then format('role %s has no table %s', v_trusted::regrole, v_missing)
-        when v_class_tables is null then format('role %s has no table of classes with a column status', v_trusted::regrole)
+        when v_missing is not null then format('role %s has no table %s', v_owner, v_missing)
+        when v_class_tables = '{}' then format('role %s has no table of classes with a column status', v_owner)
         else 'public.program_classes and public.program_class_cohorts both have a column status'
       end,
       hint = 'Nothing was changed. select * from class_activation.doctor() shows what is missing; class activation knows'

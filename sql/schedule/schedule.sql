@@ -81,7 +81,6 @@ begin
   update class_activation.settings s
   set cron_database = current_database(), job_database = current_database(), job_username = v_job.username,
     scheduled_at = now();
-  raise notice '%', class_activation_internal.next_tick();
   return v_jobid;
 end;
 $function$;
