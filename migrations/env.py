@@ -35,23 +35,21 @@ REPORT = "select current_setting('class_activation.report') as report"
 
 def deploy() -> list[str]:
     """Do what the command asks for, or write it into the script, and return what was done."""
-    upgrade = command() == "upgrade"
-    if writes():
-        run("deploy/lock")
-    run("deploy/check_schema", downgrade=str(command() == "downgrade").lower())
+    upgrade, downgrade = command() == "upgrade", command() == "downgrade"
+    run("deploy/check_schema", writes=str(writes()).lower(), downgrade=str(downgrade).lower())
     if not writes():
         context.run_migrations()
         return []
 
     missing = [] if context.is_offline_mode() else schedule.find_missing(driver_connection())
     if upgrade:
-        asked = str(bool(options.schedule or options.cron_url)).lower()
-        schedules = "false" if options.schedule == OFF else f"({asked} or not v_installed)"
-        run("deploy/preflight", schedules=schedules, elsewhere=literals(missing))
+        asked = "true" if options.schedule or options.cron_url else "not v_installed"
+        asked = "false" if options.schedule == OFF else asked
+        run("deploy/preflight", schedules=asked, elsewhere=literals(missing))
     steps, end = plan()
     next(guards, None)
     context.run_migrations()
-    if not upgrade and end is None:
+    if downgrade and end is None:
         if not steps and cron():  # repeated, because pg_cron's database did not commit
             schedule.remove()
         run("deploy/remove")

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from container import container, needs_docker
 from harness import OFF, Database, alembic, client, deploy, own_platform, psql, url
 from test_migrations import installed_objects
 
@@ -64,6 +65,23 @@ def test_a_member_that_may_not_become_the_owner_is_told_so(platform: Database, r
 
     assert f"membership of role {other} in role {role}" in process.stderr
     assert "with inherit and set" in process.stderr
+
+
+@needs_docker
+def test_a_superusers_job_that_pg_cron_would_not_run_is_refused_before_anything_is_done() -> None:
+    with container() as server:
+        server.database().execute("alter system set cron.enable_superuser_jobs = off")
+        server.stop()
+        server.start()
+        db = server.database()
+        db.load_platform()
+        bare = db.catalog()
+
+        process = alembic("upgrade", "head", database=db.name, env=server.env)
+
+        assert "without: cron.enable_superuser_jobs = on" in process.stderr
+        assert db.catalog() == bare
+        deploy("upgrade", "head", database=db.name, env=server.env, x=OFF)
 
 
 def test_where_the_views_of_roles_are_closed_a_plain_owner_deploys(platform: Database, role: str) -> None:
@@ -296,9 +314,7 @@ def test_default_privileges_for_reading_stay_and_a_backup_goes_on(platform: Data
     )
     assert sorted(granted) == [("schema", "USAGE"), ("sequence", "SELECT"), ("table", "SELECT")]
     deploy("upgrade", "head", database=platform.name, x=OFF)
-    assert "class_activation" in client(
-        platform, "pg_dump", "--schema-only", f"--dbname={url(platform.name, user=role, password='secret')}"
-    )
+    assert "class_activation" in client(platform, "pg_dump", "--schema-only", f"--role={role}")
     platform.execute(f"drop owned by {role} cascade")
 
 
@@ -315,7 +331,7 @@ def test_a_role_that_could_dump_the_database_is_named_with_the_grants_that_it_ne
     db.execute(row.fix)
 
     assert db.row(backup).level == "ok"
-    client(db, "pg_dump", f"--dbname={url(db.name, user=role, password='secret')}")
+    client(db, "pg_dump", f"--role={role}")
     db.execute(f"drop owned by {role}")
 
 

@@ -9,6 +9,21 @@ declare
   v_revision text;
   v_schema record;
 begin
+  if {writes} then
+    -- one deployment at a time: what is read after the lock is what the deployment before has committed
+    begin
+      set local lock_timeout = '{lock_wait}';
+      perform pg_advisory_xact_lock(hashtext('class_activation'), hashtext('deployment'));
+      set local lock_timeout = '4s';
+    exception when lock_not_available then
+      raise exception 'another deployment of class activation has been running for more than {lock_wait}' using
+        errcode = '55P03',
+        hint = 'Nothing was changed. Find it: select a.* from pg_locks l join pg_stat_activity a using (pid)'
+          || ' where l.locktype = ''advisory''; Let it finish or end it, then repeat.';
+    end;
+    perform set_config('transaction_timeout', '0', true) where current_setting('transaction_timeout', true) is not null;
+  end if;
+
 {tables_owner}
   select t.owner into v_tables_owner from tables_owner t;
 

@@ -75,9 +75,8 @@ begin
   -- As late as possible, since the table's writers wait from here to the commit. Plain columns, no predicate: a
   -- predicate on status would block the platform's own changes of its type.
   begin
-    if exists (
-      select from pg_index i where i.indexrelid = to_regclass('public.class_activation_due_idx') and not i.indisvalid
-    ) then
+    perform from pg_index i where i.indexrelid = to_regclass('public.class_activation_due_idx') and not i.indisvalid;
+    if found then
       drop index public.class_activation_due_idx;
     end if;
     if to_regclass('public.class_activation_due_idx') is null then

@@ -4,18 +4,14 @@ declare
   v_statement text;
   v_stays text := '';
 begin
-  if current_setting('class_activation.revision') = '' then
-    return;
-  end if;
+  if current_setting('class_activation.revision') = '' then return; end if;
   foreach v_statement in array array(
     select format('drop %s', o.name)
     from (
 {objects}
     ) o (oid, kind, name, owner, acl, definition)
-    where o.kind = 'function' and (
-        o.oid in (select to_regprocedure(f) from unnest(array[{functions}]) f)
-        or o.name in (select i.name from class_activation.installed_objects i)
-      )
+    where o.oid in (select to_regprocedure(f) from unnest(array[{functions}]) f)
+      or o.kind = 'function' and o.name in (select i.name from class_activation.installed_objects i)
       or o.kind = 'table' and o.oid in (select to_regclass(t) from unnest(array[{tables}]) t)
     -- functions first; tables in the order in which a tick locks them, so that neither meets a deadlock
     order by o.kind, array_position(array['ticks', 'settings', 'runs'], split_part(o.name, '.', 2)), o.name
