@@ -8,7 +8,7 @@ from alembic.util import CommandError
 from psycopg.rows import namedtuple_row
 
 from migrations.connections import cron
-from migrations.options import OFF, read_options
+from migrations.options import OFF, Options, read_options
 from migrations.sql_files import driver_connection, execute, literals, run
 
 # who is connected to pg_cron's database, and what is missing there
@@ -43,12 +43,9 @@ select case count(p.class_id)
     when 0 then 'no class is due'
     when 1 then format('1 class is due and starts at the next tick%s; since %s', t.at, min(p.start_dt))
     else format('%s classes are due and start at the next tick%s; the oldest since %s',
-      count(p.class_id), t.at, min(p.start_dt))
-  end
-from (
-  select to_char(j.next_tick_at at time zone 'UTC', ', HH24:MI "UTC"') as at
-  from class_activation_internal.job() j
-) t
+      count(p.class_id), t.at, min(p.start_dt)) end
+from (select to_char(j.next_tick_at at time zone 'UTC', ', HH24:MI "UTC"') as at
+  from class_activation_internal.job() j) t
 left join class_activation.preview() p on p.due
 group by t.at
 """
@@ -84,7 +81,19 @@ SERVER = "select system_identifier, pg_postmaster_start_time() from pg_control_s
 
 def set_up() -> list[str]:
     """Schedule the job as the options say, by default once; return what was done."""
-    options = read_options()
+    try:
+        return schedule_job(read_options())
+    except psycopg.Error as error:
+        if "invalid schedule" not in str(error):
+            raise
+        raise CommandError(
+            f"pg_cron rejects the schedule {read_options().schedule!r}\nHINT: Nothing was changed. Pass a "
+            "cron expression in GMT, such as -x 'schedule=*/15 * * * *', or omit it."
+        ) from error
+
+
+def schedule_job(options: Options) -> list[str]:
+    """Create the job, here or in another database, unless OPTIONS leave it; return what was done."""
     if options.schedule == OFF:
         execute("update class_activation.settings set scheduled_at = now() where scheduled_at is null;")
         return []
@@ -102,9 +111,8 @@ def set_up() -> list[str]:
 
 def find_missing(platform: psycopg.Connection) -> list[str]:
     """Return what scheduling lacks, for the list of deploy/preflight; refuse what cannot be granted."""
-    options, there = read_options(), cron()
+    there = cron()
     if there is None:
-        require_schedule(platform, options.schedule)
         return []
     if there.execute(SERVER).fetchone() != platform.execute(SERVER).fetchone():
         raise CommandError(
@@ -117,26 +125,8 @@ def find_missing(platform: psycopg.Connection) -> list[str]:
     if not fetch(platform, connects, role=who.role)[0]:
         missing.append(f"connect (grant connect on database {platform.info.dbname} to {who.role};)")
     if not missing:
-        require_schedule(there, options.schedule)
         require_own_job(platform, there)
     return missing
-
-
-def require_schedule(there: psycopg.Connection, schedule: str | None) -> None:
-    """Let pg_cron read the SCHEDULE, and forget it again."""
-    if schedule in (None, OFF):
-        return
-    try:
-        with there.transaction(force_rollback=True):
-            there.execute("create extension if not exists pg_cron")
-            there.execute("select cron.schedule('class_activation', %s, 'select 1')", [schedule])
-    except psycopg.Error as error:
-        # anything else that is missing has an error of its own later
-        if "invalid schedule" in str(error):
-            raise CommandError(
-                f"pg_cron rejects the schedule {schedule!r}\nHINT: Nothing was done. Pass a cron "
-                "expression in GMT, such as -x 'schedule=*/15 * * * *', or omit it."
-            ) from error
 
 
 def require_own_job(platform: psycopg.Connection, there: psycopg.Connection) -> None:

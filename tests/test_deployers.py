@@ -233,6 +233,10 @@ SERVED = {
     "domain over text": (
         "create domain public.status as text; alter table {classes} alter status type public.status"
     ),
+    "domain over the enum": (
+        "create domain public.status as public.class_status;"
+        "alter table {classes} alter status type public.status"
+    ),
     "a partitioned table": (
         "alter table {classes} rename to one_partition;"
         "create table {classes} (like public.one_partition including all) partition by range (id);"

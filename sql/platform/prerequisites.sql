@@ -147,6 +147,7 @@ begin
     cross join shape s
     where t.relkind in ('r', 'p')
       and not t.trusted
+      and j.owner is not null
       -- only names are read from the tier above the cohorts
       and not (s.cohorts and t.table_name = 'program_classes')
 

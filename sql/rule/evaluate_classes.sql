@@ -29,6 +29,7 @@ declare
   v_not_before constant time := coalesce(p_not_before, (select s.not_before from class_activation.settings s));
   -- no zone is more than 14 hours ahead of UTC; a POSIX zone that says so is ignored
   v_latest_start constant date := (p_as_of at time zone 'UTC' + interval '14 hours' - v_not_before)::date;
+  v_query text;
 begin
   if v_not_before is null then
     raise exception using
@@ -36,7 +37,7 @@ begin
       message = 'table class_activation.settings has no row, so the hour at which classes start is not known',
       hint = 'Restore the row, or the defaults: insert into class_activation.settings default values;';
   end if;
-  return query execute class_activation_internal.platform_sql($sql$
+  v_query := class_activation_internal.platform_sql($sql$
     with facility as materialized (
       select f.id, f.name::text, f.timezone::text, f.deleted_at is not null as deleted, z.problem
       from {facilities} f
@@ -82,8 +83,14 @@ begin
         and ($5 or c.start_dt <= $3)
       offset 0  -- due_at is computed once
     ) p
-  $sql$)
-  using p_as_of, v_not_before, v_latest_start, p_class_ids, p_future;
+  $sql$);
+  begin
+    return query execute v_query using p_as_of, v_not_before, v_latest_start, p_class_ids, p_future;
+  exception when undefined_function then
+    -- a domain over an enum has no operators
+    return query execute replace(v_query, 'c.status = ', 'c.status::text = ')
+    using p_as_of, v_not_before, v_latest_start, p_class_ids, p_future;
+  end;
 exception when undefined_table or undefined_column or undefined_function then
   raise exception using
     errcode = '55000',
