@@ -207,6 +207,20 @@ def test_revert_includes_late_enrollments(db: Database) -> None:
     ]
 
 
+def test_an_enrollment_that_was_backfilled_twice_counts_once(db: Database) -> None:
+    class_id = db.class_()
+    cleared, other = db.enrollment(class_id), db.enrollment(class_id)
+    db.run(AS_OF)
+    run = db.last_run()
+    db.execute(f"update public.program_class_enrollments set enrolled_at = null where id = {cleared}")
+    db.run(AS_OF)
+    assert db.last_run().enrollments_backfilled == 1
+    row = db.row("select enrollment_ids, enrollments_backfilled from class_activation.activations")
+    assert row == ([cleared, other], 2)
+
+    assert db.revert(run.id) == {class_id: 2}
+
+
 def test_revert_leaves_changed_late_enrollments_alone(db: Database) -> None:
     class_id = db.class_()
     db.run(AS_OF)

@@ -45,15 +45,20 @@ begin
       select w.* from class_activation_internal.write_enrolled_at(v_group.class_ids, v_group.enrolled_at, p_user_id) w
     ), logged as (
       update class_activation.activations a
-      set enrollments_backfilled = a.enrollments_backfilled + cardinality(w.enrollment_ids),
-        enrollment_ids = a.enrollment_ids || w.enrollment_ids,
+      set enrollments_backfilled = a.enrollments_backfilled + cardinality(n.enrollment_ids),
+        enrollment_ids = a.enrollment_ids || n.enrollment_ids,
         enrolled_at_values = a.enrolled_at_values || w.enrolled_at_values,
         updated_at_values = a.updated_at_values || w.updated_at_values,
         update_user_ids = a.update_user_ids || w.update_user_ids
       from written w
       join unnest(v_group.class_ids, v_group.run_ids) g (class_id, run_id) on g.class_id = w.class_id
-      where a.run_id = g.run_id
-        and a.class_id = g.class_id
+      join class_activation.activations b on b.run_id = g.run_id and b.class_id = g.class_id
+      -- one whose enrolled_at was cleared since is there already
+      cross join lateral (
+        select array(select i.id from unnest(w.enrollment_ids) i (id) where i.id <> all (b.enrollment_ids)) as enrollment_ids
+      ) n
+      where a.run_id = b.run_id
+        and a.class_id = b.class_id
       returning cardinality(w.enrollment_ids) as enrollments
     )
     select backfilled + coalesce(sum(l.enrollments), 0)::bigint into backfilled from logged l;
