@@ -111,5 +111,7 @@ def plain_errors() -> Iterator[None]:
         if said is None or said.sqlstate is None:
             raise CommandError(str(cause)) from error
         detail, hint = said.message_detail, said.message_hint or HINTS.get(said.sqlstate)
+        if said.message_primary.startswith("invalid schedule"):  # pg_cron's own words
+            hint = "Nothing was changed. Pass a cron expression in GMT, such as -x 'schedule=*/15 * * * *'."
         lines = [f"{said.message_primary} (SQLSTATE {said.sqlstate})", detail and f"DETAIL: {detail}"]
         raise CommandError("\n".join(filter(None, [*lines, hint and f"HINT: {hint}"]))) from error

@@ -43,8 +43,8 @@ def deploy() -> list[str]:
 
     missing = [] if context.is_offline_mode() else schedule.find_missing(driver_connection())
     if upgrade:
-        asked = "true" if options.schedule or options.cron_url else "not v_installed"
-        asked = "false" if options.schedule == OFF else asked
+        default = "true" if options.schedule or options.cron_url else "not v_installed"
+        asked = "false" if options.schedule == OFF else default
         run("deploy/preflight", schedules=asked, elsewhere=literals(missing))
     steps, end = plan()
     next(guards, None)

@@ -8,7 +8,7 @@ from alembic.util import CommandError
 from psycopg.rows import namedtuple_row
 
 from migrations.connections import cron
-from migrations.options import OFF, Options, read_options
+from migrations.options import OFF, read_options
 from migrations.sql_files import driver_connection, execute, literals, run
 
 # who is connected to pg_cron's database, and what is missing there
@@ -60,14 +60,6 @@ where (s.schedule, s.job_username, s.cron_database, s.job_database)
   is distinct from (n.schedule, n.username, %(database)s::name, current_database())
 """
 
-PUT = "select class_activation.schedule({}) from class_activation.settings {};"
-
-# of a downgrade whose first attempt could not commit here
-LEFT_BEHIND = """
-select cron.unschedule(jobid) from cron.job
-where jobname = 'activate_scheduled_classes@' || %(database)s and database = %(database)s
-"""
-
 # upgrades leave pg_cron alone if it has the job already
 SCHEDULED = """
 select from cron.job
@@ -75,35 +67,22 @@ where jobname = %(jobname)s and schedule = %(schedule)s and database = %(databas
   and username = %(username)s and active and command = 'select class_activation.tick()'
 """
 
-# the same instance, not one of the same name or a copy of it
-SERVER = "select system_identifier, pg_postmaster_start_time() from pg_control_system()"
-
 
 def set_up() -> list[str]:
     """Schedule the job as the options say, by default once; return what was done."""
-    try:
-        return schedule_job(read_options())
-    except psycopg.Error as error:
-        if "invalid schedule" not in str(error):
-            raise
-        raise CommandError(
-            f"pg_cron rejects the schedule {read_options().schedule!r}\nHINT: Nothing was changed. Pass a "
-            "cron expression in GMT, such as -x 'schedule=*/15 * * * *', or omit it."
-        ) from error
-
-
-def schedule_job(options: Options) -> list[str]:
-    """Create the job, here or in another database, unless OPTIONS leave it; return what was done."""
+    options = read_options()
     if options.schedule == OFF:
         execute("update class_activation.settings set scheduled_at = now() where scheduled_at is null;")
         return []
     if options.cron_url is not None:
         return schedule_elsewhere(options.schedule)
     if options.schedule is None:
-        scheduled = execute(PUT.format("", "where scheduled_at is null"))
+        scheduled = (
+            "select class_activation.schedule() from class_activation.settings where scheduled_at is null;"
+        )
     else:
-        scheduled = execute(PUT.format(literals([options.schedule]), ""))
-    if not scheduled:
+        scheduled = f"select class_activation.schedule({literals([options.schedule])});"
+    if not execute(scheduled):
         return []
     ((next_tick,),) = execute(NEXT_TICK)
     return [f"job scheduled: {next_tick}"]
@@ -114,7 +93,9 @@ def find_missing(platform: psycopg.Connection) -> list[str]:
     there = cron()
     if there is None:
         return []
-    if there.execute(SERVER).fetchone() != platform.execute(SERVER).fetchone():
+    # the same instance, not one of the same name or a copy of it
+    instance = "select system_identifier, pg_postmaster_start_time() from pg_control_system()"
+    if there.execute(instance).fetchone() != platform.execute(instance).fetchone():
         raise CommandError(
             f"cron_url leads to database {there.info.dbname} of another server than the platform's: pass "
             "the database on the platform's server that has pg_cron"
@@ -138,11 +119,9 @@ def require_own_job(platform: psycopg.Connection, there: psycopg.Connection) -> 
         return
     hint = f"Repeat with role {job.created_by} or a superuser in cron_url."
     if job.role_is_gone:
-        hint = (
-            "That role was renamed or dropped, and pg_cron's launcher crashes if it meets the job. Let a "
-            f"superuser run in database {who.database}: {job.remove} Then repeat. Or rename the role back: "
-            f"alter role {who.role} rename to {job.created_by};"
-        )
+        hint = "That role was renamed or dropped, and pg_cron's launcher crashes if it meets the job. Let a "
+        hint += f"superuser run in database {who.database}: {job.remove} Then repeat. Or rename the role "
+        hint += f"back: alter role {who.role} rename to {job.created_by};"
     raise CommandError(
         f"the pg_cron job belongs to role {job.created_by}, and role {who.role} cannot change it\n"
         f"HINT: Nothing was changed. {hint}"
@@ -154,7 +133,9 @@ def remove() -> None:
     if there := cron():
         platform = driver_connection()
         if not fetch(platform, "select current_setting('class_activation.trusted')::boolean")[0]:
-            there.execute(LEFT_BEHIND, {"database": platform.info.dbname})
+            # of a downgrade whose first attempt could not commit here
+            left = "select cron.unschedule(jobid) from cron.job where jobname = %s and database = %s"
+            there.execute(left, [f"activate_scheduled_classes@{platform.info.dbname}", platform.info.dbname])
             return
         who, job = fetch(there, WHO), find_job(platform)
         if job.elsewhere and who.database != job.cron_database:

@@ -10,12 +10,7 @@ from alembic import context
 
 MIGRATIONS = Path(__file__).parent
 SQL = MIGRATIONS.parent / "sql"
-
-# how long a deployment waits for another one
-LOCK_WAIT = "60 s"
-
-# the second is for what a DBA does not call
-SCHEMAS = ("class_activation", "class_activation_internal")
+LOCK_WAIT = "60 s"  # for another deployment
 
 
 def read(name: str, **values: str) -> str:
@@ -37,7 +32,7 @@ def placeholders() -> dict[str, str]:
         "objects": query("class_activation_internal.objects()"),
         "prerequisites": query("class_activation.prerequisites()"),
         "revisions": literals(script.revision for script in context.script.walk_revisions()),
-        "schemas": literals(SCHEMAS),
+        "schemas": literals(["class_activation", "class_activation_internal"]),
         "tables": literals(re.findall(r"^comment on (?:table|sequence) ([\w.]+) is", comments, re.MULTILINE)),
         # the role that owns the table with the status
         "tables_owner": query("class_activation.prerequisites()").partition(", job as")[0],

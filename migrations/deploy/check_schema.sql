@@ -74,11 +74,9 @@ begin
         errcode = '55000',
         message = format('class activation %s is installed in database %I, and this version does not know it',
           v_revision, current_database()),
-        hint = 'Nothing was changed. ' || case
-          when v_revision ~ '^0' then
-            'That version was never released: see "From 0.2.0" in CHANGELOG.md, which also carries over its history.'
-          else 'Use the version that installed it, or a newer one.'
-        end;
+        hint = 'Nothing was changed. ' || case when v_revision ~ '^0' then
+          'That version was never released: see "From 0.2.0" in CHANGELOG.md, which also carries over its history.'
+          else 'Use the version that installed it, or a newer one.' end;
     end if;
   end if;
   perform set_config('class_activation.owner', coalesce(v_owner, v_tables_owner, 0)::text, true),

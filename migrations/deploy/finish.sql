@@ -76,9 +76,7 @@ begin
   -- predicate on status would block the platform's own changes of its type.
   begin
     perform from pg_index i where i.indexrelid = to_regclass('public.class_activation_due_idx') and not i.indisvalid;
-    if found then
-      drop index public.class_activation_due_idx;
-    end if;
+    if found then drop index public.class_activation_due_idx; end if;
     if to_regclass('public.class_activation_due_idx') is null then
       execute format('create index class_activation_due_idx on %s (status, start_dt)', v_classes);
     end if;
@@ -107,11 +105,9 @@ begin
   v_rows := v_rows or found;
   insert into class_activation.installed_objects as i (name, definition)
   select o.name, o.definition
-  from class_activation_internal.objects() o where o.kind in ('schema', 'comment', 'index')
-    or o.oid = any (v_functions || v_tables)
-  on conflict (name) do update
-  set definition = excluded.definition
-  where i.definition <> excluded.definition;
+  from class_activation_internal.objects() o
+  where o.kind in ('schema', 'comment', 'index') or o.oid = any (v_functions || v_tables)
+  on conflict (name) do update set definition = excluded.definition where i.definition <> excluded.definition;
   v_rows := v_rows or found;
 
   with change as (
@@ -122,10 +118,8 @@ begin
     where (b.value ->> 'owner', b.value ->> 'acl', b.value ->> 'definition')
       is distinct from (o.owner::bigint::text, o.acl::text, o.definition)
   ), summary (line) as (
-    select format('%s %s', c.action, case
-        when count(*) > 3 then format('%s %ss', count(*), c.kind)
-        else string_agg(c.name, ', ' order by c.name)
-      end)
+    select format('%s %s', c.action, case when count(*) > 3 then format('%s %ss', count(*), c.kind)
+      else string_agg(c.name, ', ' order by c.name) end)
     from change c where v_revision <> '' or c.kind in ('function', 'table')
     group by c.action, c.kind
   )
@@ -134,11 +128,8 @@ begin
     v_report := concat_ws(' ', 'installed class activation', class_activation.version(),
       'in place of ' || nullif(v_revision, ''), format('(%s)', v_report));
   end if;
-  if v_report is null and not v_rows then
-    raise sqlstate 'CA000';
-  end if;
+  if v_report is null and not v_rows then raise sqlstate 'CA000'; end if;
   perform set_config('class_activation.report', coalesce(v_report, 'restored rows'), true);
-exception when sqlstate 'CA000' then
-  null;
+exception when sqlstate 'CA000' then null;
 end;
 $do$;

@@ -40,11 +40,9 @@ begin
     where v_owner <> 0 and not (pg_has_role(v_owner, 'usage') and pg_has_role(v_owner, v_member))
     union all
     select 4, format('the free name of function %s, which belongs to role %s', p.oid::regprocedure, p.proowner::regrole)
-      || case
-        when not v_installed and pg_has_role(p.proowner, v_owner, 'usage') then
-          format(' (in a copy of the platform without its schema class_activation: drop function %s;)', p.oid::regprocedure)
-        else ''
-      end
+      || case when not v_installed and pg_has_role(p.proowner, v_owner, 'usage') then
+        format(' (in a copy of the platform without its schema class_activation: drop function %s;)', p.oid::regprocedure)
+        else '' end
     from pg_proc p where p.pronamespace = 'public'::regnamespace and p.proname = 'activate_scheduled_classes'
       -- one that belonged to the schema's owner before is still the one of class activation
       and (not v_installed or p.oid = v_door and not pg_has_role(p.proowner, v_owner, 'usage')
@@ -56,12 +54,10 @@ begin
     -- one that a DBA has built with concurrently is welcome
     select 6, format('the free name of index public.class_activation_due_idx (it is %s)', coalesce(pg_get_indexdef(i.indexrelid), 'no index'))
     from (select to_regclass('public.class_activation_due_idx')) c (oid)
-    left join pg_index i on i.indexrelid = c.oid where c.oid is not null and cardinality(v_classes) > 0
-      and (
-        i.indrelid is null
-        or i.indrelid <> all (v_classes)
-        or pg_get_indexdef(i.indexrelid) !~ '^CREATE INDEX [^ ]+ ON (ONLY )?[^ ]+ USING btree \(status, start_dt\)$'
-      )
+    left join pg_index i on i.indexrelid = c.oid
+    where c.oid is not null and cardinality(v_classes) > 0
+      and (i.indrelid = any (v_classes) and pg_get_indexdef(i.indexrelid)
+        ~ '^CREATE INDEX [^ ]+ ON (ONLY )?[^ ]+ USING btree \(status, start_dt\)$') is not true
     union all
     -- the owner is a superuser, and so is the role of the job
     select 7, 'cron.enable_superuser_jobs = on, since a superuser owns the platform''s table of classes'

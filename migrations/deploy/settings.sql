@@ -1,5 +1,4 @@
--- Whatever the role or the database has set: a deployment may take its time and reads SQL as it is written. All
--- of it ends with the transaction, so nothing stays in a pooled session.
+-- Replaces what the role or the database has set, until the transaction ends: nothing stays in a pooled session.
 set local statement_timeout = 0;
 set local idle_in_transaction_session_timeout = 0;
 set local client_encoding = 'UTF8';

@@ -12,7 +12,6 @@ create table class_activation.runs (
   classes_left integer not null default 0,
   reverts bigint
 );
-
 create index runs_started_at_idx on class_activation.runs (started_at);
 
 -- No foreign keys: runs are pruned while this is kept, and the platform's tables stay free to change.
@@ -30,7 +29,6 @@ create table class_activation.activations (
   update_user_ids integer[],
   primary key (run_id, class_id)
 );
-
 create index activations_activated_at_idx on class_activation.activations (activated_at);
 create index activations_class_id_idx on class_activation.activations (class_id);
 
@@ -53,7 +51,6 @@ create table class_activation.holds (
   status text not null
 );
 
--- One row: how the job is scheduled.
 create table class_activation.settings (
   only_row boolean primary key default true check (only_row),
   schedule text not null default '*/15 * * * *',
@@ -65,8 +62,7 @@ create table class_activation.settings (
   scheduled_at timestamptz
 );
 
--- The heartbeat: one row for each tick of pg_cron, so that no tick waits for another one's row.
+-- a row for each tick, so that none waits for another one's row
 create table class_activation.ticks (ticked_at timestamptz not null);
 
--- The objects of class activation as the last deployment left them.
 create table class_activation.installed_objects (name text primary key, definition text not null);
