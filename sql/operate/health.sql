@@ -35,10 +35,10 @@ begin
   end if;
   perform class_activation_internal.lock_platform();
 
-  select greatest(
+  last_run_at := greatest(
     (select max(r.started_at) from class_activation.runs r where r.reverts is null),
     (select max(t.ticked_at) from class_activation.ticks t)
-  ) into last_run_at;
+  );
   -- many clients cannot read infinity
   select least(s.paused_until, '9999-12-31 00:00Z') into paused_until
   from class_activation.settings s
