@@ -213,7 +213,7 @@ def test_a_planted_trigger_has_the_owners_rights_for_every_caller(
             assert session.execute(call.format(last_run=last_run)).fetchall() == [(1,)]
             seen = bare.rows("delete from public.seen returning who, what")
             assert {row.what for row in seen} == set(planted), (kind, call)
-            # for a caller without the owner's rights it runs at commit: as the caller, from 18 on as the owner
+            # for any other caller it runs at commit: as the caller, from PostgreSQL 18 on as the owner
             deferred = {row.who for row in seen if row.what.startswith("deferred")}
             as_caller = kind == "execute" and bare.connection.info.server_version < 180000
             assert deferred == {roles["execute" if as_caller else "owner"]}, (kind, call)
