@@ -46,8 +46,8 @@ comment on column class_activation.problems.sqlstate is
   'PostgreSQL''s, or 22023: the server does not know the time zone of the facility; 22008: the start date is out of range';
 
 comment on table class_activation.holds is
-  'Classes that revert took back, not activated again until their start date or status is changed or release() is called.';
-comment on column class_activation.holds.run_id is 'the run of revert that took the class back';
+  'Reverted classes, which are not activated again until their start date or status changes or release() is called.';
+comment on column class_activation.holds.run_id is 'the run that reverted the class';
 comment on column class_activation.holds.history_id is
   'the newest id of program_classes_history at that moment: later rows tell whether the class was changed';
 comment on column class_activation.holds.start_dt is 'the start date of the class at that moment';

@@ -49,7 +49,7 @@ ON_BOTH_SHAPES = {
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option that repeats the dice of a run, as far as the order of several sessions lets it."""
+    """Add the option that repeats the random choices of a run, as far as the order of several sessions lets it."""
     parser.addoption("--seed", type=int, default=random.randrange(2**32), help="of storm and crash")
 
 
@@ -79,8 +79,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(autouse=True)
-def same_dice(request: pytest.FixtureRequest) -> None:
-    """Let each test throw the dice of its own name and the seed."""
+def seed_random(request: pytest.FixtureRequest) -> None:
+    """Seed each test with its own name and the seed of the run."""
     random.seed(f"{request.config.option.seed} {request.node.name}")
 
 
@@ -98,7 +98,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def pg_cron(server: Database) -> Iterator[Database]:
-    """pg_cron's database, where no other process that shares it is at work."""
+    """pg_cron's database, while no other process uses it."""
     with closing(Database(server.name)) as keeper:
         # it polls, because a waiting pg_advisory_lock() would hold up "create index concurrently"
         wait_until(lambda: keeper.value("select pg_try_advisory_lock(hashtext('pg_cron'))"), timeout=600)
@@ -183,6 +183,6 @@ def cron(pg_cron: Database, role: str) -> Iterator[Database]:
 
 
 @pytest.fixture(autouse=True)
-def no_surprises_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+def unset_database_url(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only PG* says where to connect."""
     monkeypatch.delenv("DATABASE_URL", raising=False)

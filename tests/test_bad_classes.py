@@ -196,7 +196,7 @@ def test_a_late_enrollment_that_cannot_be_updated_does_not_stop_the_others(db: D
     assert db.value("select class_id from class_activation.problems") == bad
 
 
-def test_a_late_enrollment_that_was_refused_is_filled_when_it_is_mended_days_later(db: Database) -> None:
+def test_a_late_enrollment_that_failed_is_backfilled_once_it_is_fixed_days_later(db: Database) -> None:
     class_id = db.class_()
     db.run(AS_OF)
     late = db.enrollment(class_id)
@@ -548,7 +548,7 @@ def test_a_backlog_under_a_timeout_is_processed_in_several_calls(db: Database, s
     assert 1 < calls < 10
 
 
-def test_classes_that_failed_before_are_tried_a_few_at_a_time_and_all_come_through_once_mended(
+def test_classes_that_failed_before_are_tried_a_few_at_a_time_and_all_succeed_once_fixed(
     db: Database,
 ) -> None:
     db.due_classes(300)

@@ -20,7 +20,7 @@ EXEC_SECONDS = 0.1
 def kill_the_backend(server: Container, pid: int, seconds: float) -> None:
     witness = server.database()
     server.execute("bash", "-c", f"sleep {seconds}; kill -KILL {pid}")
-    # the server ends all sessions then, and begins anew
+    # the server ends all sessions then, and restarts
     with pytest.raises(psycopg.OperationalError):
         witness.execute("select pg_sleep(60)")
 

@@ -1,4 +1,4 @@
-"""Whichever way Alembic is called, the same is deployed."""
+"""Every way of calling Alembic deploys the same."""
 
 import os
 import subprocess

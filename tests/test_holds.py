@@ -55,7 +55,7 @@ def test_a_new_date_or_status_releases_a_reverted_class(db: Database, decision: 
 
     assert [row.class_id for row in db.run()] == [class_id]
     assert db.rows("select * from class_activation.holds") == []
-    # and may be taken back again
+    # and may be reverted again
     assert db.revert(db.last_run().id) == {class_id: 0}
     assert db.run() == []
 
@@ -75,7 +75,7 @@ def test_a_reverted_class_that_staff_start_is_left_alone(db: Database) -> None:
 PURGES = {
     "purged": "delete from public.program_classes_history",
     "truncated": "truncate public.program_classes_history",
-    "truncated, and its ids begin anew": "truncate public.program_classes_history restart identity",
+    "truncated, and its ids restart": "truncate public.program_classes_history restart identity",
     "not written": "alter table {classes} disable trigger user",
 }
 

@@ -302,7 +302,7 @@ def test_a_plain_owner_of_the_tables_can_install_and_remove_it(platform: Databas
     assert platform.catalog() == bare
 
 
-def test_whichever_role_installs_it_the_owner_of_the_tables_owns_it(platform: Database, role: str) -> None:
+def test_the_owner_of_the_tables_owns_it_no_matter_which_role_installs(platform: Database, role: str) -> None:
     own_platform(platform, role)
 
     deploy("upgrade", "head", database=platform.name, x=OFF)

@@ -47,7 +47,7 @@ class Class:
     deleted_at: datetime | None = None
     capacity: int | None = None
     # what the rows do not say: the run that was the last to write here, none if staff was; whether it is on
-    # hold; the hour of each activation that was not taken back, by run; the runs that backfilled late
+    # hold; the hour of each activation that was not reverted, by run; the runs that backfilled late
     # enrollments; all changes of status
     written_by: int | None = None
     on_hold: bool = False
@@ -119,10 +119,10 @@ class Model:
         max_classes: int | None,
         activated_at: dict[int, datetime],
     ) -> list[tuple[int, int]]:
-        """Activate what is due, date who waits, and return the classes with the number dated in each.
+        """Activate what is due, backfill, and return the classes with the number of enrollments of each.
 
         Classes that failed before come last. A late enrollment, in a class that was activated less than a day
-        ago, is dated as well, but never before its class was activated.
+        ago, is backfilled too, but never before its class was activated.
         """
         due, unknown = self.come(as_of, not_before)
         late = [

@@ -1,6 +1,6 @@
 """Bad nights, with pg_cron in the platform's database and in another one, as on a managed service.
 
-Nobody here is a superuser but the one who breaks something: a plain role owns the platform and installs, an
+No role here is a superuser but the one who breaks something: a plain role owns the platform and installs, an
 administrator may create roles and monitor. The doctor names the cause, and its fix, typed as printed by the
 role that it names, cures it.
 """
@@ -232,7 +232,7 @@ def test_a_renamed_database_gets_no_second_job(service: Service) -> None:
     assert service.jobs() == []
 
 
-def test_whoever_cannot_see_the_job_schedules_nothing_on_top(service: Service) -> None:
+def test_a_role_that_cannot_see_the_job_schedules_nothing_on_top(service: Service) -> None:
     service.cron.execute(
         f"grant {service.owner} to {service.admin}; grant usage on schema cron to {service.admin}"
     )

@@ -1,4 +1,4 @@
-"""pg_cron: one job, whichever role schedules it, and it fires."""
+"""pg_cron: one job, no matter which role schedules it, and it fires."""
 
 import os
 import re

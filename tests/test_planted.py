@@ -77,7 +77,7 @@ def planter(server: Database) -> Iterator[str]:
 
 
 def plant(db: Database, planter: str, kind: str) -> None:
-    """Let a role with no other right create in public what is to be taken for the platform's."""
+    """Let a role with no other right create in public what could be taken for the platform's."""
     db.execute(
         f"grant create on schema public to {planter}; grant references, select on {{classes}} to {planter}"
     )

@@ -49,8 +49,10 @@ def test_the_next_call_of_each_function_serves_the_new_shape(db: Database) -> No
     db.run()
     assert db.enrolled_at(late) is not None
 
-    checks = {row.check_name: row.level for row in db.rows("select * from class_activation.doctor()")}
-    assert {name for name, level in checks.items() if level != "ok"} == {"problems", "ticks", "timezones"}
+    failed = db.rows(
+        "select check_name from class_activation.doctor() where level <> 'ok' and check_name !~ '^pg_cron'"
+    )
+    assert {row.check_name for row in failed} == {"problems", "ticks", "timezones"}
     outcome = db.row(
         "select * from class_activation.revert((select max(run_id) from class_activation.activations))"
     )

@@ -318,7 +318,7 @@ def test_revert_returns_an_outcome_for_each_class(db: Database) -> None:
         before: ("already reverted", 0),
         deleted: ("changed since", 0),
     }
-    # only what was taken back counts as such
+    # only reverted classes count as such
     last = db.last_run().id
     assert db.rows("select class_id from class_activation.activations where reverted_by = %s", last) == [
         (taken,)

@@ -40,7 +40,7 @@ begin
       join class_activation_internal.objects() o on o.name = i.name
       where o.kind = 'function' and o.oid <> all (v_functions)
       union all
-      -- the job has the rights of the platform's owner and never more, whichever role deploys
+      -- the job has the rights of the platform's owner and never more, no matter which role deploys
       select 2, format('alter %s owner to %s', o.name, v_owner)
       from installed o where o.owner <> v_owner and o.kind <> 'sequence'
       union all

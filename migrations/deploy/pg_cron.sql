@@ -1,4 +1,4 @@
--- pg_cron, where the job is to be scheduled in this very database: created if this role may.
+-- Creates pg_cron, if the job runs from this database and this role may.
 do $do$
 declare
   v_version text := (select e.extversion from pg_extension e where e.extname = 'pg_cron');
