@@ -2,13 +2,14 @@
 
 import os
 import random
+import re
 import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import pytest
-from harness import ROOT, Database, deploy, wait_until
+from harness import ROOT, Database, client, deploy, wait_until
 from hypothesis import settings
 
 # alembic.ini names the migrations from there
@@ -49,7 +50,7 @@ ON_BOTH_SHAPES = {
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option that repeats the random choices of a run, as far as the order of several sessions lets it."""
+    """Add the option that repeats the random choices of a run, but not the order of several sessions."""
     parser.addoption("--seed", type=int, default=random.randrange(2**32), help="of storm and crash")
 
 
@@ -108,6 +109,15 @@ def pg_cron(server: Database) -> Iterator[Database]:
         # pg_cron's functions do not survive in a session that has seen another extension of that name
         server.reconnect()
         yield server
+
+
+@pytest.fixture
+def pg_dump(server: Database) -> Callable[..., str]:
+    """A function that dumps a database, with the options that it is given."""
+    (version,) = re.search(r"(\d+)\.", client(server, "pg_dump", "--version")).groups()
+    if int(version) < server.connection.info.server_version // 10000:
+        pytest.skip("needs a pg_dump that is as new as the server")
+    return lambda db, *options: client(db, "pg_dump", *options)
 
 
 @pytest.fixture(scope="session")

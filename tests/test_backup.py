@@ -1,7 +1,6 @@
 """pg_dump and restore, into the same major version and into a newer one."""
 
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -9,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from container import container, needs_docker
-from harness import ROOT, Database, client, deploy, psql, wait_until
+from harness import ROOT, Database, deploy, psql, wait_until
 from mornings import five_am
 
 OLDER = """
@@ -22,17 +21,8 @@ $psql --command="select activate_scheduled_classes()"
 """
 
 
-@pytest.fixture
-def dump(db: Database) -> Callable[..., str]:
-    """A function that dumps the database, with the options that it is given."""
-    (pg_dump,) = re.search(r"(\d+)\.", client(db, "pg_dump", "--version")).groups()
-    if int(pg_dump) < db.connection.info.server_version // 10000:
-        pytest.skip("needs a pg_dump that is as new as the server")
-    return lambda *options: client(db, "pg_dump", *options)
-
-
 def test_a_restored_database_is_the_same_and_works(
-    db: Database, empty: Database, role: str, dump: Callable[..., str]
+    db: Database, empty: Database, role: str, pg_dump: Callable[..., str]
 ) -> None:
     db.execute(f"grant execute on function public.activate_scheduled_classes to {role}")
     activated, waiting = db.class_(), db.class_()
@@ -43,7 +33,7 @@ def test_a_restored_database_is_the_same_and_works(
         " join class_activation.activations a on a.run_id = r.id"
     )
 
-    psql(empty, dump())
+    psql(empty, pg_dump(db))
 
     assert empty.catalog() == db.catalog()
     assert empty.rows(remembered) == db.rows(remembered)
@@ -58,9 +48,9 @@ def test_a_restored_database_is_the_same_and_works(
 
 @pytest.mark.parametrize("option", ["--no-comments", "--no-acl", "--no-owner"])
 def test_what_a_dump_leaves_out_the_next_upgrade_gives_back(
-    db: Database, empty: Database, dump: Callable[..., str], option: str
+    db: Database, empty: Database, pg_dump: Callable[..., str], option: str
 ) -> None:
-    psql(empty, dump(option))
+    psql(empty, pg_dump(db, option))
 
     deploy("upgrade", "head", database=empty.name, x=["schedule=off"])
 

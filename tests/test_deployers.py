@@ -1,11 +1,11 @@
 """Which roles may deploy, on which tables, and what becomes of it when tables, roles or rights change."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from container import container, needs_docker
-from harness import OFF, Database, alembic, client, deploy, own_platform, psql, url
+from harness import OFF, Database, alembic, deploy, own_platform, psql, url
 from test_migrations import installed_objects
 
 SUPERUSER = "select current_user"
@@ -280,9 +280,11 @@ def test_an_index_that_a_dba_has_prepared_is_taken_if_it_is_valid(
     assert platform.catalog() == db.catalog()
 
 
-def test_a_copy_of_schema_public_alone_is_installed_as_the_hint_says(db: Database, empty: Database) -> None:
+def test_a_copy_of_schema_public_alone_is_installed_as_the_hint_says(
+    db: Database, empty: Database, pg_dump: Callable[..., str]
+) -> None:
     empty.execute("drop schema public")
-    psql(empty, client(db, "pg_dump", "--schema=public"))
+    psql(empty, pg_dump(db, "--schema=public"))
 
     process = alembic("upgrade", "head", database=empty.name, x=OFF)
 
@@ -293,7 +295,9 @@ def test_a_copy_of_schema_public_alone_is_installed_as_the_hint_says(db: Databas
     assert {**empty.catalog(), schema: None} == {**db.catalog(), schema: None}
 
 
-def test_default_privileges_for_reading_stay_and_a_backup_goes_on(platform: Database, role: str) -> None:
+def test_default_privileges_for_reading_stay_and_a_backup_goes_on(
+    pg_dump: Callable[..., str], platform: Database, role: str
+) -> None:
     platform.execute(
         f"""
         alter default privileges grant usage, create on schemas to {role};
@@ -318,12 +322,12 @@ def test_default_privileges_for_reading_stay_and_a_backup_goes_on(platform: Data
     )
     assert sorted(granted) == [("schema", "USAGE"), ("sequence", "SELECT"), ("table", "SELECT")]
     deploy("upgrade", "head", database=platform.name, x=OFF)
-    assert "class_activation" in client(platform, "pg_dump", "--schema-only", f"--role={role}")
+    assert "class_activation" in pg_dump(platform, "--schema-only", f"--role={role}")
     platform.execute(f"drop owned by {role} cascade")
 
 
 def test_a_role_that_could_dump_the_database_is_named_with_the_grants_that_it_needs(
-    db: Database, role: str
+    pg_dump: Callable[..., str], db: Database, role: str
 ) -> None:
     backup = "select level, detail, fix from class_activation.doctor() where check_name = 'backup'"
     assert db.row(backup).level == "ok"
@@ -335,7 +339,7 @@ def test_a_role_that_could_dump_the_database_is_named_with_the_grants_that_it_ne
     db.execute(row.fix)
 
     assert db.row(backup).level == "ok"
-    client(db, "pg_dump", f"--role={role}")
+    pg_dump(db, f"--role={role}")
     db.execute(f"drop owned by {role}")
 
 

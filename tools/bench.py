@@ -1,4 +1,4 @@
-"""What the job costs: on a good day, side by side with five other ways to do the same, and on a bad one.
+"""What the job costs, side by side with five other ways to do the same.
 
 `make bench` measures on a throwaway server, prints tables as it goes, and draws docs/bench.svg. In each
 round each way gets a fresh copy of the same database and a new session, as from pg_cron, in random order;
@@ -19,10 +19,8 @@ from functools import cache
 from typing import Any
 
 import psycopg
-from bad_days import CASES, fill, install
-from bad_days import table as bad_days_table
 from chart import JOB, LOOP, ORM, WORKER, chart, line, rect, text
-from harness import BATCH_USER, COMMAND, PLATFORMS_DUE, Database
+from harness import BATCH_USER, COMMAND, OFF, PLATFORMS_DUE, US_ZONES, Database, deploy
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -53,6 +51,35 @@ update public.program_class_enrollments
 set enrolled_at = now(), updated_at = now(), update_user_id = {BATCH_USER}
 where class_id = any (%s) and enrollment_status = 'Enrolled' and enrolled_at is null
 """
+
+
+def install(server: Database, name: str) -> Database:
+    """Create a platform with the job installed, six facilities, a resident and a program."""
+    server.execute(f"create database {name}")
+    db = Database(name)
+    db.load_platform()
+    for zone in US_ZONES:
+        db.facility(zone)
+    db.resident()
+    db.program()
+    deploy("upgrade", "head", database=name, x=OFF)
+    return db
+
+
+def fill(db: Database, classes: int, columns: str, enrollments: int = 1) -> None:
+    """Insert classes with the given start_dt and status, spread over the first six facilities."""
+    db.execute(
+        f"""
+        with class as (
+          insert into public.program_classes (facility_id, program_id, name, capacity, start_dt, status)
+          select 1 + i % 6, 1, 'Class ' || i, 20, {columns} from generate_series(1, {classes}) i
+          returning id, status
+        )
+        insert into public.program_class_enrollments (class_id, user_id, enrollment_status, enrolled_at)
+        select c.id, 1, 'Enrolled', case when c.status = 'Active' then now() end
+        from class c, generate_series(1, {enrollments})
+        """
+    )
 
 
 def job(database: str) -> None:
@@ -314,7 +341,6 @@ def main() -> None:
         server.execute(f"alter system set {setting} = off")
     server.execute("select pg_reload_conf()")
     steps = sum(rounds + 1 for rounds in ROUNDS.values()) * len(WAYS) + len(IDLE_SIZES) * IDLE_TICKS
-    steps += len(CASES)
     costs: dict[int, dict[str, list[Cost]]] = {}
     with Progress(console=Console(width=110), transient=True) as progress, closing(server):
         bar = progress.add_task("Measuring", total=steps)
@@ -326,11 +352,6 @@ def main() -> None:
             costs[size], waits = bench_size(server, size, tick)
             progress.console.print(table(size, costs[size], waits))
         progress.console.print(idle_table(bench_idle(server, tick)))
-        lines = []
-        for case in CASES:
-            lines += case(server)
-            tick()
-        progress.console.print(bad_days_table(lines))
     draw(costs)
 
 
