@@ -11,7 +11,7 @@ set lock_timeout = '2s'
 as $function$
 declare
   v_deadline constant timestamptz := clock_timestamp() + interval '2 seconds';
-  v_template constant text := '{classes};{facilities}, {users}, {history}, {enrollments};{enrollments}';
+  v_template constant text := '{classes};{facilities}, {users}, {history}, {enrollments}';
   v_tables text;
 begin
   loop
@@ -44,7 +44,12 @@ begin
     perform pg_sleep(0.02);
   end loop;
   -- rows that policies hide are an error of the run, not of one class
-  execute format('select from %s where false', split_part(v_tables, ';', 3));
+  if row_security_active('public.program_class_enrollments') then
+    raise insufficient_privilege using
+      message = 'query would be affected by row-level security policy for table "program_class_enrollments"',
+      hint = 'Nothing was changed. Let its owner run: alter table public.program_class_enrollments no force row level'
+        || ' security; or let a superuser give the owner of class activation bypassrls.';
+  end if;
 end;
 $function$;
 
