@@ -19,8 +19,9 @@ begin
   if p_lock_enrollments then
     v_locked := array(
       select l.class_id
-      from unnest(v_locked) l (class_id)
-      where l.class_id <> all ((class_activation_internal.lock_enrollments(v_locked)).locked_class_ids)
+      from class_activation_internal.lock_enrollments(v_locked) e
+      cross join unnest(v_locked) l (class_id)
+      where l.class_id <> all (e.locked_class_ids)
     );
   end if;
   activated := 0;
