@@ -108,15 +108,17 @@ def service(
     if request.param == "elsewhere":
         pg_cron.execute(f"grant execute on function cron.schedule_in_database to {role}")
     service = Service(db, pg_cron, role, admin)
-    deploy("upgrade", "head", database="nowhere", x=service.x())
-    db.facility()
-    service.pg_cron_calls()
-    assert service.doctor() == {} == service.doctor("postgres")
-    yield service
-    pg_cron.execute("select cron.unschedule(jobid) from cron.job")
-    if service.elsewhere:
-        service.db.close()
-        pg_cron.execute(f"drop database {service.db.name} with (force)")
+    try:
+        deploy("upgrade", "head", database="nowhere", x=service.x())
+        db.facility()
+        service.pg_cron_calls()
+        assert service.doctor() == {} == service.doctor("postgres")
+        yield service
+    finally:
+        pg_cron.execute("select cron.unschedule(jobid) from cron.job")
+        if service.elsewhere:
+            service.db.close()
+            pg_cron.execute(f"drop database {service.db.name} with (force)")
 
 
 # the nights on which it makes no difference where pg_cron is

@@ -13,7 +13,8 @@ SECONDS = 60
 CALLERS = 8
 EDITORS = 8
 CLASSES = 160
-LONGEST_WAIT = 3
+# longer than any lock_timeout, shorter than a wait without one
+LONGEST_WAIT = 15
 
 
 def call(db: Database, until: float) -> float:
@@ -24,7 +25,12 @@ def call(db: Database, until: float) -> float:
             ["", "p_max_classes => 1", "p_max_classes => 20", "p_not_before => '05:00'"]
         )
         began = time.monotonic()
-        session.execute(f"select public.activate_scheduled_classes({arguments})")
+        try:
+            session.execute(f"select public.activate_scheduled_classes({arguments})")
+        except psycopg.errors.LockNotAvailable as error:
+            # the migrations held or awaited a table for 2 s without a gap: the next call is the next tick
+            if "a table of the platform is locked" not in str(error):
+                raise
         longest = max(longest, time.monotonic() - began)
     return longest
 
@@ -101,7 +107,7 @@ def redeploy(db: Database, until: float) -> int:
 
 
 @pytest.mark.slow
-def test_in_a_storm_nothing_is_lost_nothing_is_done_twice_and_no_call_fails(db: Database) -> None:
+def test_a_storm_loses_nothing_and_repeats_nothing(db: Database) -> None:
     facility, program = db.facility(), db.program()
     classes = [db.class_(facility, program_id=program) for _ in range(CLASSES)]
     users = [db.resident() for _ in range(20)]
