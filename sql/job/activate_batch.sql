@@ -1,45 +1,28 @@
 -- One batch, all or nothing. The recheck is a separate statement: it needs a snapshot taken after the lock.
 create or replace function class_activation_internal.activate_batch(
-  p_run_id bigint,
-  p_class_ids integer[],
-  p_as_of timestamptz,
-  p_not_before time,
-  p_user_id integer,
-  p_lock_enrollments boolean,
-  out activated integer,
-  out backfilled bigint,
-  out skipped integer[]
+  p_run_id bigint, p_class_ids integer[], p_as_of timestamptz, p_not_before time, p_user_id integer,
+  p_lock_enrollments boolean, out activated integer, out backfilled bigint, out skipped integer[]
 )
-language plpgsql
-volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
-set jit = off
 as $function$
 declare
-  v_locked integer[] := class_activation_internal.lock_classes(p_class_ids, 'Scheduled');
+  v_locked constant integer[] := class_activation_internal.lock_classes(p_class_ids, 'Scheduled', p_lock_enrollments);
   v_class_ids integer[];
   v_facility_ids integer[];
   v_due_at timestamptz[];
   v_activations class_activation.activations[];
   v_logged bigint;
 begin
-  if p_lock_enrollments then
-    v_locked := array(
-      select l.class_id
-      from class_activation_internal.lock_enrollments(v_locked) e
-      cross join unnest(v_locked) l (class_id)
-      where l.class_id <> all (e.locked_class_ids)
-    );
-  end if;
-  select
-    coalesce(array_agg(s.class_id) filter (where l.class_id is not null), '{}'),
-    array_agg(s.facility_id) filter (where l.class_id is not null),
-    array_agg(s.due_at) filter (where l.class_id is not null),
-    coalesce(array_agg(s.class_id) filter (where l.class_id is null), '{}')
+  select coalesce(array_agg(s.class_id) filter (where s.locked), '{}'), array_agg(s.facility_id) filter (where s.locked),
+    array_agg(s.due_at) filter (where s.locked), coalesce(array_agg(s.class_id) filter (where not s.locked), '{}')
   into v_class_ids, v_facility_ids, v_due_at, skipped
-  from class_activation_internal.evaluate_classes(p_as_of, p_not_before, p_class_ids) s
-  left join unnest(v_locked) l (class_id) on l.class_id = s.class_id
-  where s.due;
+  from (
+    select t.class_id, t.facility_id, t.due_at, l.class_id is not null as locked
+    from class_activation_internal.evaluate_classes(p_as_of, p_not_before, p_class_ids) t
+    left join unnest(v_locked) l (class_id) on l.class_id = t.class_id
+    where t.due
+  ) s;
 
   activated := cardinality(v_class_ids);
   backfilled := 0::bigint;
@@ -64,10 +47,8 @@ begin
     insert into class_activation.activations
     select a.run_id, a.class_id, a.facility_id, a.due_at, a.activated_at, a.enrollments_backfilled, a.reverted_by,
       a.enrollment_ids, a.enrolled_at_values,
-      case when c.updated_at = any (a.updated_at_values) then a.updated_at_values
-        else a.updated_at_values || c.updated_at end,
-      case when c.update_user_id = any (a.update_user_ids) then a.update_user_ids
-        else a.update_user_ids || c.update_user_id end
+      array(select distinct v from unnest(a.updated_at_values || c.updated_at) v),
+      array(select distinct v from unnest(a.update_user_ids || c.update_user_id) v)
     from unnest(v_activations) a
     join class_activation_internal.classes(v_class_ids) c on c.class_id = a.class_id
     where c.live_status = 'Active'
@@ -76,8 +57,7 @@ begin
   select count(*), coalesce(sum(l.enrollments_backfilled), 0)::bigint into v_logged, backfilled from logged l;
 
   if v_logged <> activated then
-    raise exception using
-      errcode = '55000',
+    raise exception using errcode = '55000',
       message = 'the UPDATE did not change the class',
       hint = 'Look for a before trigger, a rule or a row security policy on the platform''s classes.';
   end if;

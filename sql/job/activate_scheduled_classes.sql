@@ -1,19 +1,11 @@
 create or replace function class_activation.activate_scheduled_classes(
-  p_as_of timestamptz default now(),
-  p_not_before time default null,
-  p_max_classes integer default null
+  p_as_of timestamptz default now(), p_not_before time default null, p_max_classes integer default null
 )
 returns table (
-  class_id integer,
-  facility_id integer,
-  class_name text,
-  start_dt date,
-  due_at timestamptz,
+  class_id integer, facility_id integer, class_name text, start_dt date, due_at timestamptz,
   enrollments_backfilled bigint
 )
-language plpgsql
-volatile
-security definer
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $function$
 begin

@@ -1,29 +1,14 @@
 create or replace function class_activation_internal.backfill_batch(
-  p_class_ids integer[],
-  p_as_of timestamptz,
-  p_user_id integer,
-  p_lock_enrollments boolean,
-  out activated integer,
-  out backfilled bigint,
-  out skipped integer[]
+  p_class_ids integer[], p_as_of timestamptz, p_user_id integer, p_lock_enrollments boolean, out activated integer,
+  out backfilled bigint, out skipped integer[]
 )
-language plpgsql
-volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
-set jit = off
 as $function$
 declare
-  v_locked integer[] := class_activation_internal.lock_classes(p_class_ids, 'Active');
+  v_locked constant integer[] := class_activation_internal.lock_classes(p_class_ids, 'Active', p_lock_enrollments);
   v_group record;
 begin
-  if p_lock_enrollments then
-    v_locked := array(
-      select l.class_id
-      from class_activation_internal.lock_enrollments(v_locked) e
-      cross join unnest(v_locked) l (class_id)
-      where l.class_id <> all (e.locked_class_ids)
-    );
-  end if;
   activated := 0;
   backfilled := 0::bigint;
   skipped := array(select c.class_id from unnest(p_class_ids) c (class_id) where c.class_id <> all (v_locked));

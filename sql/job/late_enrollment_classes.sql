@@ -3,10 +3,8 @@
 -- Active class. The day stops with the job: what an outage cuts off is still looked at by the runs after it.
 create or replace function class_activation_internal.late_enrollment_classes(p_with_problem integer[])
 returns integer[]
-language plpgsql
-stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
-set jit = off
 set enable_indexscan = off
 set enable_seqscan = off
 as $function$

@@ -2,21 +2,13 @@
 -- in batches (run_in_batches). Each batch is one subtransaction, in which activate_batch locks the classes, evaluates
 -- them again and writes.
 create or replace function class_activation_internal.run(
-  p_as_of timestamptz,
-  p_not_before time,
-  p_max_classes integer,
-  p_tick boolean
+  p_as_of timestamptz, p_not_before time, p_max_classes integer, p_tick boolean
 )
 returns table (
-  class_id integer,
-  facility_id integer,
-  class_name text,
-  start_dt date,
-  due_at timestamptz,
+  class_id integer, facility_id integer, class_name text, start_dt date, due_at timestamptz,
   enrollments_backfilled bigint
 )
-language plpgsql
-volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 set row_security = off
 set lock_timeout = '2s'
@@ -35,14 +27,12 @@ declare
   v_run class_activation.runs;
 begin
   if p_as_of is null or p_as_of < '0001-01-01' or p_as_of > clock_timestamp() then
-    raise exception using
-      errcode = '22023',
+    raise exception using errcode = '22023',
       message = format('p_as_of must not be null, in the future or before the year 1 (%s)', coalesce(p_as_of::text, 'null')),
       hint = 'Omit p_as_of to use the current time. To see what a future run would do, call'
         || ' class_activation.preview(p_as_of).';
   elsif p_max_classes < 1 then
-    raise exception using
-      errcode = '22023',
+    raise exception using errcode = '22023',
       message = format('p_max_classes must be at least 1 (%s)', p_max_classes),
       hint = 'Omit p_max_classes to activate all classes that are due.';
   end if;

@@ -2,22 +2,11 @@
 -- one is recorded and the size grows again. Classes that failed before begin with size one and a limited number of
 -- failures, so that a run stays short while they still fail, and all of them succeed once they are fixed.
 create or replace function class_activation_internal.run_in_batches(
-  p_run_id bigint,
-  p_class_ids integer[],
-  p_as_of timestamptz,
-  p_not_before time,
-  p_user_id integer,
-  p_backfill boolean default false,
-  p_failed_before boolean default false,
-  p_max_classes integer default null,
-  out activated integer,
-  out backfilled bigint,
-  out failed integer,
-  out skipped integer,
-  out not_tried integer
+  p_run_id bigint, p_class_ids integer[], p_as_of timestamptz, p_not_before time, p_user_id integer,
+  p_backfill boolean default false, p_failed_before boolean default false, p_max_classes integer default null,
+  out activated integer, out backfilled bigint, out failed integer, out skipped integer, out not_tried integer
 )
-language plpgsql
-volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 -- A session of the platform checks for a deadlock only once, and is the victim if that falls into a wait of this job. So
 -- the job does not wait: what is locked is found without waiting, and this ends every other wait.

@@ -1,25 +1,11 @@
 -- Computed from the platform's rows and not from pg_cron's log, so that it is true even when pg_cron does not run.
-create or replace function class_activation.health(
-  p_not_before time default null,
-  p_grace interval default '1 hour'
-)
+create or replace function class_activation.health(p_not_before time default null, p_grace interval default '1 hour')
 returns table (
-  status text,
-  last_run_at timestamptz,
-  seconds_since_last_run bigint,
-  overdue_classes bigint,
-  oldest_overdue_seconds bigint,
-  problem_classes bigint,
-  unknown_timezones bigint,
-  next_due_at timestamptz,
-  classes_activated_24h bigint,
-  enrollments_backfilled_24h bigint,
-  job_active boolean,
-  paused_until timestamptz
+  status text, last_run_at timestamptz, seconds_since_last_run bigint, overdue_classes bigint,
+  oldest_overdue_seconds bigint, problem_classes bigint, unknown_timezones bigint, next_due_at timestamptz,
+  classes_activated_24h bigint, enrollments_backfilled_24h bigint, job_active boolean, paused_until timestamptz
 )
-language plpgsql
-volatile
-security definer
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set row_security = off
 set jit = off
@@ -28,8 +14,7 @@ declare
   v_now constant timestamptz := now();
 begin
   if p_grace is null then
-    raise exception using
-      errcode = '22023',
+    raise exception using errcode = '22023',
       message = 'p_grace must be an interval (null)',
       hint = 'Omit p_grace for one hour.';
   end if;

@@ -1,19 +1,9 @@
 create or replace function class_activation.history(p_since timestamptz default now() - interval '1 day')
 returns table (
-  class_id integer,
-  class_name text,
-  facility_name text,
-  activated_at timestamptz,
-  local_time timestamp,
-  late interval,
-  enrollments_backfilled bigint,
-  run_id bigint,
-  called_by name,
-  reverted boolean
+  class_id integer, class_name text, facility_name text, activated_at timestamptz, local_time timestamp,
+  late interval, enrollments_backfilled bigint, run_id bigint, called_by name, reverted boolean
 )
-language plpgsql
-volatile
-security definer
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set row_security = off
 set jit = off

@@ -1,31 +1,16 @@
-create or replace function class_activation.preview(
-  p_as_of timestamptz default now(),
-  p_not_before time default null
-)
+create or replace function class_activation.preview(p_as_of timestamptz default now(), p_not_before time default null)
 returns table (
-  class_id integer,
-  class_name text,
-  facility_id integer,
-  facility_name text,
-  timezone text,
-  start_dt date,
-  due_at timestamptz,
-  due boolean,
-  late interval,
-  enrollments_to_backfill bigint,
-  problem text
+  class_id integer, class_name text, facility_id integer, facility_name text, timezone text, start_dt date,
+  due_at timestamptz, due boolean, late interval, enrollments_to_backfill bigint, problem text
 )
-language plpgsql
-volatile
-security definer
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set row_security = off
 set jit = off
 as $function$
 begin
   if p_as_of is null or p_as_of not between '0001-01-01' and '9999-12-31' then
-    raise exception using
-      errcode = '22023',
+    raise exception using errcode = '22023',
       message = format('p_as_of must be a time in the years 1 to 9999 (%s)', coalesce(p_as_of::text, 'null')),
       hint = 'Omit p_as_of to use the current time, or pass a time such as now() + interval ''1 day''.';
   end if;

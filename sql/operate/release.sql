@@ -1,8 +1,6 @@
 create or replace function class_activation.release(p_class_id integer)
 returns boolean
-language plpgsql
-volatile
-security definer
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s'
 as $function$

@@ -2,9 +2,7 @@
 -- class of which any row is locked. What the run wrote is recognized by the values that it recorded.
 create or replace function class_activation.revert(p_run_id bigint, p_class_ids integer[] default null)
 returns table (class_id integer, enrollments_reverted bigint, enrollments_kept bigint, outcome text)
-language plpgsql
-volatile
-security definer
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set row_security = off
 set lock_timeout = '1ms'
@@ -20,7 +18,6 @@ declare
   v_found integer[];
   v_locked integer[];
   v_unchanged integer[];
-  v_partly_locked integer[];
   v_class_ids integer[];
   v_enrollment_ids integer[];
   v_enrollment_classes integer[];
@@ -28,8 +25,7 @@ declare
 begin
   select r.not_before into v_not_before from class_activation.runs r where r.id = p_run_id and r.reverts is null;
   if not found then
-    raise exception using
-      errcode = 'P0002',
+    raise exception using errcode = 'P0002',
       message = format('run %s does not exist or cannot be reverted', coalesce(p_run_id::text, 'null')),
       hint = 'Choose one from class_activation.runs in which reverts is null; runs are kept for 90 days.';
   end if;
@@ -47,7 +43,7 @@ begin
       and a.reverted_by is null
       and (p_class_ids is null or a.class_id = any (p_class_ids))
   );
-  v_locked := class_activation_internal.lock_classes(v_found, null, 'no key update');
+  v_locked := class_activation_internal.lock_classes(v_found);
   v_unchanged := array(
     select c.class_id
     from class_activation_internal.classes(v_locked) c
@@ -57,7 +53,7 @@ begin
       and array_position(a.update_user_ids, c.update_user_id) > 0
   );
 
-  -- the enrollments of these classes that have the values of the run, and which of them could be locked
+  -- the enrollments of these classes that have the values of the run; a class of which one is locked is left out
   execute class_activation_internal.platform_sql($sql$
     with own as materialized (
       select e.id, e.{class_column} as class_id
@@ -80,23 +76,16 @@ begin
         and e.enrolled_at is not null
         and e.enrollment_status = 'Enrolled'
       for no key update skip locked
+    ), partly_locked as materialized (
+      select o.class_id from own o where o.id not in (select l.id from locked l)
     )
-    select
-      coalesce(array_agg(o.id) filter (where l.id is not null), '{}'),
-      coalesce(array_agg(o.class_id) filter (where l.id is not null), '{}'),
-      coalesce(array_agg(distinct o.class_id) filter (where l.id is null), '{}')
+    select array(select u.id from unnest($2) u (id) where u.id not in (select p.class_id from partly_locked p) order by u.id),
+      coalesce(array_agg(o.id), '{}'), coalesce(array_agg(o.class_id), '{}')
     from own o
-    left join locked l on l.id = o.id
+    where o.class_id not in (select p.class_id from partly_locked p)
   $sql$)
-  into v_enrollment_ids, v_enrollment_classes, v_partly_locked
+  into v_class_ids, v_enrollment_ids, v_enrollment_classes
   using p_run_id, v_unchanged;
-
-  v_class_ids := array(select u.id from unnest(v_unchanged) u (id) where u.id <> all (v_partly_locked) order by u.id);
-  v_enrollment_ids := array(
-    select e.id
-    from unnest(v_enrollment_ids, v_enrollment_classes) e (id, class_id)
-    where e.class_id <> all (v_partly_locked)
-  );
 
   perform class_activation_internal.write_status(v_class_ids, 'Active', 'Scheduled', v_user_id);
   perform class_activation_internal.execute_as_application(
@@ -117,8 +106,7 @@ begin
   into v_all_written
   using v_enrollment_ids, v_class_ids;
   if not v_all_written then
-    raise exception using
-      errcode = '55000',
+    raise exception using errcode = '55000',
       message = format('run %s could not be reverted: a class or an enrollment was not updated', p_run_id),
       hint = 'Nothing was changed. Look for a before trigger, a rule or a row security policy on the platform''s classes'
         || ' and enrollments, or pass p_class_ids without the class in question.';
@@ -129,11 +117,8 @@ begin
     select c.class_id, $1, coalesce((select max(h.id) from {history} h), 0), now(), c.start_dt, 'Scheduled'
     from class_activation_internal.classes($2) c
     on conflict (class_id) do update
-    set run_id = excluded.run_id,
-      history_id = excluded.history_id,
-      since = excluded.since,
-      start_dt = excluded.start_dt,
-      status = excluded.status
+    set (run_id, history_id, since, start_dt, status)
+      = (excluded.run_id, excluded.history_id, excluded.since, excluded.start_dt, excluded.status)
   $sql$)
   using v_run_id, v_class_ids;
 
@@ -145,17 +130,14 @@ begin
 
   return query
   with reverted as materialized (
-    select e.class_id, count(*) as enrollments
-    from unnest(v_enrollment_classes) e (class_id)
-    where e.class_id = any (v_class_ids)
-    group by e.class_id
+    select e.class_id, count(*) as enrollments from unnest(v_enrollment_classes) e (class_id) group by e.class_id
   )
   select a.class_id, coalesce(r.enrollments, 0),
     case when a.class_id = any (v_class_ids) then cardinality(a.enrollment_ids) - coalesce(r.enrollments, 0) else 0 end,
     case
       when a.class_id = any (v_class_ids) then 'reverted'
       when a.class_id <> all (v_found) then 'already reverted'
-      when a.class_id = any (v_partly_locked) or a.class_id <> all (v_locked) and c.live_status = 'Active' then 'locked'
+      when a.class_id = any (v_unchanged) or a.class_id <> all (v_locked) and c.live_status = 'Active' then 'locked'
       else 'changed since'
     end
   from class_activation.activations a

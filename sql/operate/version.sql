@@ -1,7 +1,6 @@
 create or replace function class_activation.version()
 returns text
-language plpgsql
-immutable
+language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $function$
 begin

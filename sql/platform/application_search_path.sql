@@ -3,8 +3,7 @@
 -- oid of the database comes from the session, because pg_database may be closed to PUBLIC.
 create or replace function class_activation_internal.application_search_path()
 returns text
-language plpgsql
-stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $function$
 declare

@@ -1,8 +1,7 @@
 -- The author of every write. The platform knows its batch user by name only, and the name is not unique.
 create or replace function class_activation.batch_user()
 returns integer
-language plpgsql
-stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 set row_security = off
 as $function$
@@ -17,8 +16,7 @@ begin
   $sql$)
   into v_id, v_deleted;
   if v_id is null then
-    raise exception using
-      errcode = 'P0002',
+    raise exception using errcode = 'P0002',
       message = format(
         'user "system_batch", the author of all batch writes, %s',
         case when v_deleted is null then 'does not exist' else 'is deleted' end

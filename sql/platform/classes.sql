@@ -1,18 +1,10 @@
 create or replace function class_activation_internal.classes(p_class_ids integer[])
 returns table (
-  class_id integer,
-  class_name text,
-  facility_id integer,
-  start_dt date,
-  live_status text,
-  updated_at timestamptz,
+  class_id integer, class_name text, facility_id integer, start_dt date, live_status text, updated_at timestamptz,
   update_user_id integer
 )
-language plpgsql
-stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
-set row_security = off
-set jit = off
 as $function$
 begin
   return query execute class_activation_internal.platform_sql($sql$

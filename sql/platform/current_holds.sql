@@ -2,10 +2,8 @@
 -- change, the platform's history one that was undone.
 create or replace function class_activation_internal.current_holds()
 returns table (class_id integer, run_id bigint)
-language plpgsql
-stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
-set row_security = off
 as $function$
 begin
   if not exists (select from class_activation.holds) then

@@ -1,14 +1,11 @@
 -- The statement itself names its schemas and operators, since the search path is the application's; policies apply to
 -- what it sets off.
 create or replace function class_activation_internal.execute_as_application(
-  p_statement text,
-  p_ids integer[] default null,
-  p_user_id integer default null,
+  p_statement text, p_ids integer[] default null, p_user_id integer default null,
   p_enrolled_at timestamptz default null
 )
 returns void
-language plpgsql
-volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 set row_security = on
 as $function$

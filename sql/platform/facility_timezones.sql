@@ -1,10 +1,8 @@
 -- Callers have called lock_platform, so this is the platform's table.
 create or replace function class_activation_internal.facility_timezones()
 returns table (timezone text, facilities text, problem text)
-language plpgsql
-stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
-set row_security = off
 as $function$
 begin
   for timezone, facilities in

@@ -3,8 +3,7 @@
 -- deferred triggers of its own. For any other caller they stay deferred and run at commit, as that caller.
 create or replace function class_activation_internal.fire_deferred_triggers()
 returns void
-language plpgsql
-volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $function$
 declare

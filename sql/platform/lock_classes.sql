@@ -1,29 +1,31 @@
--- "for update" conflicts with the key share lock that the foreign key of a new enrollment takes: the class is skipped
--- until that resident is there to be backfilled. "no key update" does not conflict with it.
+-- A batch locks "for update", which conflicts with the key share lock that the foreign key of a new enrollment takes: the
+-- class is skipped until that resident is there to be backfilled. Without a status "for no key update" is enough.
 create or replace function class_activation_internal.lock_classes(
-  p_class_ids integer[],
-  p_status text,
-  p_strength text default 'update'
+  p_class_ids integer[], p_status text default null, p_lock_enrollments boolean default false
 )
 returns integer[]
-language plpgsql
-volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
-set row_security = off
 as $function$
 declare
   v_class_ids integer[];
+  v_partly_locked integer[];
 begin
   execute class_activation_internal.platform_sql(
-    'select array(select c.id from {classes} c where c.id = any ($1) and ($2 is null or c.status::text = $2)'
-      || format(' for %s skip locked)', p_strength)
+    'select array(select c.id from {classes} c where c.id = any ($1) and ($2 is null or c.status::text = $2) for '
+      || case when p_status is null then 'no key update' else 'update' end || ' skip locked)'
   )
   into v_class_ids
   using p_class_ids, p_status;
+  if p_lock_enrollments then
+    v_partly_locked := (class_activation_internal.lock_enrollments(v_class_ids)).locked_class_ids;
+    return array(select l.class_id from unnest(v_class_ids) l (class_id) where l.class_id <> all (v_partly_locked));
+  end if;
   return v_class_ids;
 end;
 $function$;
 
-comment on function class_activation_internal.lock_classes(integer[], text, text) is
-'Locks those of p_class_ids that have status p_status (null: any) and that no other session has locked, and
-returns their ids. p_strength: update, or no key update.';
+comment on function class_activation_internal.lock_classes(integer[], text, boolean) is
+'Locks those of p_class_ids that have the status p_status (null: any) and that no other session has locked, and returns
+their ids; with p_lock_enrollments also their pending enrollments, and not the classes of which another session has locked
+one.';

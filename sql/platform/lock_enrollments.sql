@@ -1,12 +1,8 @@
 create or replace function class_activation_internal.lock_enrollments(
-  p_class_ids integer[],
-  out enrollment_ids integer[],
-  out locked_class_ids integer[]
+  p_class_ids integer[], out enrollment_ids integer[], out locked_class_ids integer[]
 )
-language plpgsql
-volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
-set row_security = off
 as $function$
 begin
   execute class_activation_internal.platform_sql($sql$

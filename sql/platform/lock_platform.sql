@@ -3,10 +3,8 @@
 -- shape cannot change before the transaction ends.
 create or replace function class_activation_internal.lock_platform()
 returns void
-language plpgsql
-volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
-set row_security = off
 set lock_timeout = '2s'
 as $function$
 declare
@@ -25,8 +23,7 @@ begin
     exception
       when lock_not_available or undefined_table then
         if clock_timestamp() > v_deadline then
-          raise exception using
-            errcode = '55P03',
+          raise exception using errcode = '55P03',
             message = 'a table of the platform is locked by another session',
             detail = (
               select format('Process %s holds it.', string_agg(distinct l.pid::text, ', '))

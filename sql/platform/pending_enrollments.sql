@@ -1,11 +1,8 @@
 -- Which residents still need their enrolled_at; lock_enrollments and write_enrolled_at use the same conditions.
 create or replace function class_activation_internal.pending_enrollments(p_class_ids integer[])
 returns table (class_id integer, enrollment_ids integer[])
-language plpgsql
-stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
-set row_security = off
-set jit = off
 as $function$
 begin
   return query execute class_activation_internal.platform_sql($sql$

@@ -1,11 +1,7 @@
 create or replace function class_activation.platform(
-  out class_table text,
-  out class_column text,
-  out name_column text,
-  out change_log boolean
+  out class_table text, out class_column text, out name_column text, out change_log boolean
 )
-language plpgsql
-stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $function$
 begin

@@ -1,19 +1,16 @@
--- The only place that finds the platform's tables by name. A relation counts if it is a table, and its owner has the
--- rights of the owner of schema class_activation anyway: that role, its members, superusers. Whatever another role has
--- created under one of these names is ignored. "only", because a child made by inheritance may repeat ids.
+-- The only place that finds the platform's tables by name. A relation counts if it is a table whose owner has the rights
+-- of the owner of schema class_activation anyway: that role, its members, superusers. A relation of any other role is
+-- ignored. "only", because a child made by inheritance may repeat ids.
 create or replace function class_activation_internal.platform_sql(p_template text)
 returns text
-language plpgsql
-stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $function$
 declare
   v_sources jsonb;
-  v_class_tables text[] := '{}'::text[];
+  v_class_tables text[];
   v_required constant text[] := array['facilities', 'program_class_enrollments', 'program_classes_history', 'users'];
-  v_owner regrole;
-  v_missing text;
-  v_class_name text;
+  v_class_name text := 'null::text';
 begin
   select coalesce(jsonb_object_agg(c.relname, case c.relkind when 'r' then 'only ' else '' end || 'public.' || c.relname), '{}')
   into v_sources
@@ -27,38 +24,37 @@ begin
     )
     and c.relkind in ('r', 'p');
 
-  if v_sources ?& array['program_classes', 'program_class_cohorts'] then
+  v_class_tables := array(
+    select t.name from unnest(array['program_classes', 'program_class_cohorts']) t (name) where v_sources ? t.name
+  );
+  if cardinality(v_class_tables) = 2 then
     -- with cohorts, the tier above them is a second table
     v_class_tables := array(
-      select c.relname::text
-      from pg_class c
-      join pg_attribute a on a.attrelid = c.oid and a.attname = 'status' and not a.attisdropped
-      where c.oid in (to_regclass('public.program_classes'), to_regclass('public.program_class_cohorts'))
+      select t.name
+      from unnest(v_class_tables) t (name)
+      join pg_attribute a on a.attrelid = to_regclass('public.' || t.name) and a.attname = 'status' and not a.attisdropped
     );
-  elsif v_sources ? 'program_class_cohorts' then
-    v_class_tables := '{program_class_cohorts}';
-  elsif v_sources ? 'program_classes' then
-    v_class_tables := '{program_classes}';
   end if;
 
   if not v_sources ?& v_required or cardinality(v_class_tables) <> 1 then
-    v_owner := (select n.nspowner from pg_namespace n where n.nspname = 'class_activation');
-    v_missing := (select string_agg('public.' || t.name, ', ') from unnest(v_required) t (name) where not v_sources ? t.name);
-    raise exception using
-      errcode = '55000',
+    raise exception using errcode = '55000',
       message = format('unsupported platform schema in database %I: ', current_database()) || case
-        when v_missing is not null then format('role %s has no table %s', v_owner, v_missing)
-        when v_class_tables = '{}' then format('role %s has no table of classes with a column status', v_owner)
-        else 'public.program_classes and public.program_class_cohorts both have a column status'
+        when v_sources ?& v_required and v_class_tables <> '{}' then
+          'public.program_classes and public.program_class_cohorts both have a column status'
+        else (
+          select format('role %s has no table ', n.nspowner::regrole) || coalesce((
+            select string_agg('public.' || t.name, ', ') from unnest(v_required) t (name) where not v_sources ? t.name
+          ), 'of classes with a column status')
+          from pg_namespace n where n.nspname = 'class_activation'
+        )
       end,
       hint = 'Nothing was changed. select * from class_activation.doctor() shows what is missing; class activation knows'
         || ' two shapes of the platform, with and without cohorts, and does not guess between two tables of classes.';
   end if;
 
   if strpos(p_template, '{class_name}') > 0 then
-    v_class_name := 'null::text';
-    -- The tier of classes may belong to another role after the restructuring. Reading it must run no code of that
-    -- role, and a name that the owner may not read must not fail a run.
+    -- With cohorts, the tier of classes may belong to another role. Reading it must run no code of that role, and a
+    -- name that the owner may not read must not fail a run.
     if v_class_tables = array['program_classes'] then
       v_class_name := 'c.name::text';
     elsif exists (
@@ -72,12 +68,8 @@ begin
             and not (t.relrowsecurity or t.relhassubclass)
             and not exists (select from pg_index i where i.indrelid = t.oid and (i.indexprs is not null or i.indpred is not null))
             and not exists (
-              select
-              from pg_attribute a
-              join pg_type y on y.oid = a.atttypid
-              where a.attrelid = t.oid
-                and a.attname in ('id', 'name')
-                and y.typnamespace <> 'pg_catalog'::regnamespace
+              select from pg_attribute a join pg_type y on y.oid = a.atttypid
+              where a.attrelid = t.oid and a.attname in ('id', 'name') and y.typnamespace <> 'pg_catalog'::regnamespace
             )
         )
     ) then

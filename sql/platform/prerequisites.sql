@@ -1,23 +1,17 @@
--- All that the job needs of the platform, in one list: the doctor asks this function, and a deployment runs its
--- query before the function exists.
+-- The job's requirements in one list, for the doctor; a deployment runs the query before the function exists.
 create or replace function class_activation.prerequisites()
 returns setof text
-language plpgsql
-stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 set quote_all_identifiers = off
 as $function$
 begin
   return query
   with carrier as (
-    -- the tables that may carry the status; a table that another role has planted is not the one that enrollments
-    -- refer to
+    -- enrollments refer to the platform's table, and not to one that another role has planted
     select c.oid, c.relname::text as name, c.relowner, exists (
-        select
-        from pg_constraint k
-        where k.contype = 'f'
-          and k.confrelid = c.oid
-          and k.conrelid = to_regclass('public.program_class_enrollments')
+        select from pg_constraint k
+        where k.contype = 'f' and k.confrelid = c.oid and k.conrelid = to_regclass('public.program_class_enrollments')
       ) as referenced
     from pg_class c
     join pg_attribute a on a.attrelid = c.oid and a.attname = 'status' and not a.attisdropped
@@ -38,70 +32,43 @@ begin
       coalesce(min(c.name) = 'program_class_cohorts', false) as cohorts
     from job j
     left join carrier c on pg_has_role(c.relowner, j.owner, 'usage')
-  ), needed_column as (
-    select n.table_name, n.column_name, n.type
+  ), needed as (
+    select n.*
     from shape s
-    cross join lateral (
-      values
-        ('facilities', 'id', 'integer'),
-        ('facilities', 'name', 'text'),
-        ('facilities', 'timezone', 'text'),
-        ('facilities', 'deleted_at', null),
-        ('users', 'id', 'integer'),
-        ('users', 'username', 'text'),
-        ('users', 'deleted_at', null),
-        (s.classes, 'id', 'integer'),
-        (s.classes, 'facility_id', 'integer'),
-        -- the platform has kept the status as text before
-        (s.classes, 'status', 'enum or text'),
-        (s.classes, 'start_dt', 'date'),
-        (s.classes, 'archived_at', null),
-        (s.classes, 'deleted_at', null),
-        (s.classes, 'updated_at', 'timestamp with time zone'),
-        (s.classes, 'update_user_id', 'integer'),
-        (case when s.cohorts then s.classes end, 'class_id', 'integer'),
-        ('program_classes', 'id', 'integer'),
-        ('program_classes', 'name', 'text'),
-        ('program_class_enrollments', 'id', 'integer'),
-        ('program_class_enrollments', case when s.cohorts then 'cohort_id' else 'class_id' end, 'integer'),
-        ('program_class_enrollments', 'enrollment_status', 'enum or text'),
-        ('program_class_enrollments', 'enrolled_at', 'timestamp with time zone'),
-        ('program_class_enrollments', 'deleted_at', null),
-        ('program_class_enrollments', 'updated_at', 'timestamp with time zone'),
-        ('program_class_enrollments', 'update_user_id', 'integer'),
-        ('program_classes_history', 'id', 'integer or bigint'),
-        ('program_classes_history', 'parent_ref_id', 'integer or bigint'),
-        ('program_classes_history', 'table_name', 'text'),
-        ('program_classes_history', 'before_update', 'json'),
-        ('program_classes_history', 'after_update', 'json'),
-        -- the platform has it since its migration 49; without it nothing is written there
-        ('change_log_entries', 'table_name', 'text'),
-        ('change_log_entries', 'parent_ref_id', 'integer or bigint'),
-        ('change_log_entries', 'field_name', 'text'),
-        ('change_log_entries', 'old_value', 'text'),
-        ('change_log_entries', 'new_value', 'text'),
-        ('change_log_entries', 'created_at', 'timestamp with time zone'),
-        ('change_log_entries', 'user_id', 'integer or bigint')
-    ) n (table_name, column_name, type)
-    where n.table_name is not null
+    cross join lateral (values
+      ('facilities', 'select', 'id integer, name text, timezone text, deleted_at'),
+      ('users', 'select', 'id integer, username text, deleted_at'),
+      -- the platform has kept the status as text before
+      (s.classes, 'select, update', 'id integer, facility_id integer, status enum or text, start_dt date, archived_at,'
+        ' deleted_at, updated_at timestamp with time zone, update_user_id integer'),
+      (case when s.cohorts then s.classes end, 'select', 'class_id integer'),
+      ('program_classes', 'select', 'id integer, name text'),
+      ('program_class_enrollments', 'select, update', case when s.cohorts then 'cohort_id' else 'class_id' end
+        || ' integer, id integer, enrollment_status enum or text, enrolled_at timestamp with time zone, deleted_at,'
+        ' updated_at timestamp with time zone, update_user_id integer'),
+      ('program_classes_history', 'select', 'id integer or bigint, parent_ref_id integer or bigint, table_name text,'
+        ' before_update json, after_update json, created_at timestamp with time zone'),
+      -- the platform has it since its migration 49; without it nothing is written there
+      ('change_log_entries', 'insert', 'table_name text, parent_ref_id integer or bigint, field_name text,'
+        ' old_value text, new_value text, created_at timestamp with time zone, user_id integer or bigint')
+    ) n (table_name, privileges, columns)
+  ), needed_column as (
+    select n.table_name, split_part(c.text, ' ', 1) as column_name, substr(c.text, strpos(c.text, ' ') + 1) as type
+    from needed n
+    cross join regexp_split_to_table(n.columns, ', ') c (text)
   ), needed_table as materialized (
     select t.table_name, c.oid, c.relowner, c.relkind, c.relrowsecurity, c.relforcerowsecurity,
       coalesce(c.relkind in ('r', 'p') and pg_has_role(c.relowner, j.owner, 'usage'), false) as trusted
-    from (select distinct n.table_name from needed_column n) t
+    from (select distinct n.table_name from needed n where n.table_name is not null) t
     cross join job j
     left join pg_class c on c.oid = to_regclass('public.' || t.table_name)
   ), used_table as materialized (
     -- a change log that the job does not trust is none
     select t.* from needed_table t where t.trusted or t.table_name <> 'change_log_entries'
   ), missing (position, description) as (
-    select 1, 'table public.' || t.table_name
+    select 1, format(case when t.oid is null then 'table public.%s' else 'public.%s as a table' end, t.table_name)
     from used_table t
-    where t.oid is null
-
-    union all
-    select 1, format('public.%s as a table', t.table_name)
-    from used_table t
-    where t.relkind not in ('r', 'p')
+    where coalesce(t.relkind, '') not in ('r', 'p')
 
     union all
     select 2, format('column public.%s.%s', n.table_name, n.column_name)
@@ -110,7 +77,7 @@ begin
     join used_table t on t.table_name = n.table_name and t.relkind in ('r', 'p')
     left join pg_attribute a on a.attrelid = t.oid and a.attname = n.column_name and not a.attisdropped
     left join pg_type y on y.oid = a.atttypid
-    -- a domain has the category of its base type
+    -- of a domain
     left join pg_type b on b.oid = coalesce(nullif(y.typbasetype, 0), y.oid)
     where a.attname is null
       or not case n.type
@@ -146,28 +113,16 @@ begin
     cross join job j
     cross join shape s
     where t.relkind in ('r', 'p')
-      and not t.trusted
-      and j.owner is not null
+      and not t.trusted and j.owner is not null
       -- only names are read from the tier above the cohorts
       and not (s.cohorts and t.table_name = 'program_classes')
 
     union all
     select 5, format('right of role %s to %s public.%s', j.owner::regrole, r.privilege, t.table_name)
-    from shape s
+    from needed n
+    cross join regexp_split_to_table(n.privileges, ', ') r (privilege)
+    join used_table t on t.table_name = n.table_name
     cross join job j
-    cross join lateral (
-      values
-        ('facilities', 'select'),
-        ('users', 'select'),
-        ('program_classes', 'select'),
-        (s.classes, 'select'),
-        (s.classes, 'update'),
-        ('program_class_enrollments', 'select'),
-        ('program_class_enrollments', 'update'),
-        ('program_classes_history', 'select'),
-        ('change_log_entries', 'insert')
-    ) r (table_name, privilege)
-    join used_table t on t.table_name = r.table_name
     where not has_table_privilege(j.owner, t.oid, r.privilege)
 
     union all
@@ -196,6 +151,6 @@ end;
 $function$;
 
 comment on function class_activation.prerequisites() is
-'What the job needs of the platform, in the shape that it has, and does not find: tables that it may trust, columns
-of a type that its statements take, labels of the status, rights of the role that owns the job, and rows that row
-security would hide from it. No row: nothing is missing.';
+'The job''s requirements that the platform, in its present shape, does not meet: trusted tables, columns of a suitable
+type, labels of the status, rights of the role that owns the job, and rows not hidden by row security. No row if all are
+met.';

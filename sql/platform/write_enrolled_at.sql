@@ -1,23 +1,15 @@
--- Rows are read again after the write, because a trigger, a rule or a policy may have left them unchanged or written
--- something else, and PostgreSQL then reports neither an error nor, always, a smaller number of rows. If the platform
--- has no such code on enrollments and no other session has locked any, the update's own rows are the stored ones, and
--- one pass is enough.
+-- Rows are read again after the write: a trigger, a rule or a policy may have left them unchanged or written something
+-- else, without an error or a smaller number of rows. If there is no such code on enrollments, and no other session has
+-- locked any, the rows that the update returns are the stored ones, and one pass is enough.
 create or replace function class_activation_internal.write_enrolled_at(
-  p_class_ids integer[],
-  p_enrolled_at timestamptz,
-  p_user_id integer
+  p_class_ids integer[], p_enrolled_at timestamptz, p_user_id integer
 )
 returns table (
-  class_id integer,
-  enrollment_ids integer[],
-  enrolled_at_values timestamptz[],
-  updated_at_values timestamptz[],
+  class_id integer, enrollment_ids integer[], enrolled_at_values timestamptz[], updated_at_values timestamptz[],
   update_user_ids integer[]
 )
-language plpgsql
-volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
-set row_security = off
 as $function$
 declare
   v_enrollments constant regclass := to_regclass('public.program_class_enrollments');
@@ -26,7 +18,12 @@ declare
     || ' where {class_column} operator(pg_catalog.=) any ($1)'
     || ' and enrollment_status operator(pg_catalog.=) ''Enrolled'''
     || ' and pg_catalog.num_nulls(enrolled_at, deleted_at) operator(pg_catalog.=) 2';
-  v_update_and_return text;
+  -- built before the search path changes
+  v_update_and_return constant text := class_activation_internal.platform_sql(
+    'with written as (' || v_update || ' returning {class_column} as class_id, id)'
+      || ' select w.class_id, pg_catalog.array_agg(w.id), array[$3], array[pg_catalog.now()], array[$2]'
+      || ' from written w group by w.class_id'
+  );
   v_locked record;
 begin
   if exists (
@@ -43,12 +40,6 @@ begin
         and l.mode in ('RowShareLock', 'RowExclusiveLock')
     )
   then
-    -- built before the search path changes
-    v_update_and_return := class_activation_internal.platform_sql(
-      'with written as (' || v_update || ' returning {class_column} as class_id, id)'
-        || ' select w.class_id, pg_catalog.array_agg(w.id), array[$3], array[pg_catalog.now()], array[$2]'
-        || ' from written w group by w.class_id'
-    );
     perform set_config('search_path', class_activation_internal.application_search_path(), true);
     return query execute v_update_and_return using p_class_ids, p_user_id, p_enrolled_at;
     return;
@@ -63,8 +54,7 @@ begin
   );
   perform class_activation_internal.fire_deferred_triggers();
   if exists (select from class_activation_internal.pending_enrollments(p_class_ids)) then
-    raise exception using
-      errcode = '55000',
+    raise exception using errcode = '55000',
       message = 'the UPDATE did not set enrolled_at',
       hint = 'Look for a before trigger, a rule or a row security policy on the platform''s enrollments.';
   end if;

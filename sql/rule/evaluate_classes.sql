@@ -3,27 +3,14 @@
 -- not stop the other facilities. num_nulls, because the planner would take "deleted_at is null" for selective and its
 -- index for the best one.
 create or replace function class_activation_internal.evaluate_classes(
-  p_as_of timestamptz,
-  p_not_before time,
-  p_class_ids integer[] default null,
-  p_future boolean default false
+  p_as_of timestamptz, p_not_before time, p_class_ids integer[] default null, p_future boolean default false
 )
 returns table (
-  class_id integer,
-  facility_id integer,
-  facility_name text,
-  timezone text,
-  start_dt date,
-  due_at timestamptz,
-  due boolean,
-  problem_sqlstate text,
-  problem text
+  class_id integer, facility_id integer, facility_name text, timezone text, start_dt date, due_at timestamptz,
+  due boolean, problem_sqlstate text, problem text
 )
-language plpgsql
-stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
-set row_security = off
-set jit = off
 as $function$
 declare
   v_not_before constant time := coalesce(p_not_before, (select s.not_before from class_activation.settings s));
@@ -32,8 +19,7 @@ declare
   v_query text;
 begin
   if v_not_before is null then
-    raise exception using
-      errcode = '55000',
+    raise exception using errcode = '55000',
       message = 'table class_activation.settings has no row, so the hour at which classes start is not known',
       hint = 'Restore the row, or the defaults: insert into class_activation.settings default values;';
   end if;
@@ -92,8 +78,7 @@ begin
     using p_as_of, v_not_before, v_latest_start, p_class_ids, p_future;
   end;
 exception when undefined_table or undefined_column or undefined_function then
-  raise exception using
-    errcode = '55000',
+  raise exception using errcode = '55000',
     message = format('unsupported platform schema in database %I: %s', current_database(), sqlerrm),
     hint = 'Nothing was changed. select * from class_activation.doctor() shows what is missing; class activation knows'
       || ' two shapes of the platform, with and without cohorts.';
