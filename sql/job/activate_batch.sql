@@ -1,7 +1,7 @@
 -- One batch, all or nothing. The recheck is a separate statement: it needs a snapshot taken after the lock.
 create or replace function class_activation_internal.activate_batch(
-  p_run_id bigint, p_class_ids integer[], p_as_of timestamptz, p_not_before time, p_user_id integer,
-  p_lock_enrollments boolean, out activated integer, out backfilled bigint, out skipped integer[]
+  p_run class_activation.runs, p_class_ids integer[], p_user_id integer, p_lock_enrollments boolean,
+  out activated integer, out backfilled bigint, out skipped integer[]
 )
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -19,7 +19,7 @@ begin
   into v_class_ids, v_facility_ids, v_due_at, skipped
   from (
     select t.class_id, t.facility_id, t.due_at, l.class_id is not null as locked
-    from class_activation_internal.evaluate_classes(p_as_of, p_not_before, p_class_ids) t
+    from class_activation_internal.evaluate_classes(p_run.as_of, p_run.not_before, p_class_ids) t
     left join unnest(v_locked) l (class_id) on l.class_id = t.class_id
     where t.due
   ) s;
@@ -35,11 +35,11 @@ begin
 
   v_activations := array(
     select (
-      p_run_id, d.class_id, d.facility_id, d.due_at, now(), coalesce(cardinality(w.enrollment_ids), 0), null,
+      p_run.id, d.class_id, d.facility_id, d.due_at, now(), coalesce(cardinality(w.enrollment_ids), 0), null,
       coalesce(w.enrollment_ids, '{}'), coalesce(w.enrolled_at_values, '{}'), w.updated_at_values, w.update_user_ids
     )::class_activation.activations
     from unnest(v_class_ids, v_facility_ids, v_due_at) d (class_id, facility_id, due_at)
-    left join class_activation_internal.write_enrolled_at(v_class_ids, p_as_of, p_user_id) w on w.class_id = d.class_id
+    left join class_activation_internal.write_enrolled_at(v_class_ids, p_run.as_of, p_user_id) w on w.class_id = d.class_id
   );
 
   -- a separate statement, which sees what the triggers of the platform made of the classes
@@ -66,9 +66,8 @@ begin
 end;
 $function$;
 
-comment on function class_activation_internal.activate_batch(bigint, integer[], timestamptz, time, integer, boolean) is
-'Part of the job: activates those of p_class_ids that are due at p_as_of and that no other session has locked, with their
-pending enrollments, in the name of p_user_id and for the run p_run_id. p_lock_enrollments: lock these first, and skip a
-class of which another session has locked one. Returns the number of classes activated and of enrollments backfilled,
-and the due classes skipped. Any error undoes the whole batch.
-Errors: 55P03 a lock was met; 55000 a row was not updated; and what the platform raises.';
+comment on function class_activation_internal.activate_batch(class_activation.runs, integer[], integer, boolean) is
+'Part of the job: activates those of p_class_ids that are due and that no other session has locked, with their pending
+enrollments, in the name of p_user_id. p_lock_enrollments: lock these first, and skip a class of which another session has
+locked one. Returns the number of classes activated and of enrollments backfilled, and the due classes skipped. Any error
+undoes the whole batch: 55P03 a lock was met; 55000 a row was not updated; any error of the platform.';

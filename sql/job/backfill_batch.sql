@@ -1,6 +1,6 @@
 create or replace function class_activation_internal.backfill_batch(
-  p_class_ids integer[], p_as_of timestamptz, p_user_id integer, p_lock_enrollments boolean, out activated integer,
-  out backfilled bigint, out skipped integer[]
+  p_run class_activation.runs, p_class_ids integer[], p_user_id integer, p_lock_enrollments boolean,
+  out activated integer, out backfilled bigint, out skipped integer[]
 )
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
@@ -15,14 +15,13 @@ begin
 
   for v_group in
     -- never before the class was activated
-    select greatest(p_as_of, a.activated_at) as enrolled_at, array_agg(a.class_id) as class_ids,
+    select greatest(p_run.as_of, a.activated_at) as enrolled_at, array_agg(a.class_id) as class_ids,
       array_agg(a.run_id) as run_ids
     from (
       select distinct on (b.class_id) b.class_id, b.run_id, b.activated_at
       from class_activation.activations b
       join class_activation_internal.classes(v_locked) c on c.class_id = b.class_id
-      where c.live_status = 'Active'
-        and b.reverted_by is null
+      where c.live_status = 'Active' and b.reverted_by is null
       order by b.class_id, b.activated_at desc, b.run_id desc
     ) a
     group by 1
@@ -43,8 +42,7 @@ begin
       cross join lateral (
         select array(select i.id from unnest(w.enrollment_ids) i (id) where i.id <> all (b.enrollment_ids)) as enrollment_ids
       ) n
-      where a.run_id = b.run_id
-        and a.class_id = b.class_id
+      where a.run_id = b.run_id and a.class_id = b.class_id
       returning cardinality(w.enrollment_ids) as enrollments
     )
     select backfilled + coalesce(sum(l.enrollments), 0)::bigint into backfilled from logged l;
@@ -54,7 +52,7 @@ begin
 end;
 $function$;
 
-comment on function class_activation_internal.backfill_batch(integer[], timestamptz, integer, boolean) is
-'Part of the job: sets enrolled_at of the pending enrollments of p_class_ids, which an earlier run activated, to p_as_of, or
-to the time of that activation if it was later, and adds them to that activation. Parameters, result and errors are those
-of activate_batch.';
+comment on function class_activation_internal.backfill_batch(class_activation.runs, integer[], integer, boolean) is
+'Part of the job: sets enrolled_at of the pending enrollments of p_class_ids, which an earlier run activated, to the as_of
+of the run, or to the time of that activation if it was later, and adds them to that activation. Parameters, result and
+errors are those of activate_batch.';

@@ -15,17 +15,12 @@ set lock_timeout = '2s'
 set jit = off
 as $function$
 declare
-  v_started_at constant timestamptz := clock_timestamp();
-  v_not_before constant time := coalesce(p_not_before, (select s.not_before from class_activation.settings s));
-  v_run_id bigint;
+  v_run class_activation.runs;
   v_user_id integer;
   v_lists record;
   v_late integer[];
-  v_activated record;
-  v_backfilled record;
-  v_retried record;
-  v_run class_activation.runs;
 begin
+  v_run.started_at := clock_timestamp();
   if p_as_of is null or p_as_of < '0001-01-01' or p_as_of > clock_timestamp() then
     raise exception using errcode = '22023',
       message = format('p_as_of must not be null, in the future or before the year 1 (%s)', coalesce(p_as_of::text, 'null')),
@@ -39,7 +34,11 @@ begin
 
   perform class_activation_internal.lock_platform();
   v_user_id := class_activation.batch_user();
-  v_run_id := nextval('class_activation.runs_id_seq');
+  select nextval('class_activation.runs_id_seq'), p_as_of, coalesce(p_not_before, s.not_before), session_user, 0, 0, 0, 0
+  into v_run.id, v_run.as_of, v_run.not_before, v_run.called_by, v_run.classes_activated, v_run.enrollments_backfilled,
+    v_run.classes_skipped, v_run.classes_left
+  from (values (true)) one
+  left join class_activation.settings s on true;
 
   select
     -- to activate, earliest first
@@ -51,19 +50,17 @@ begin
     coalesce(array_agg(p.class_id) filter (where c.class_id is null), '{}') as resolved,
     -- the time zone or the start date must be corrected first; and those that are not recorded yet, with the reason
     count(c.problem_sqlstate)::integer as invalid,
-    array_agg(c.class_id) filter (where c.problem_sqlstate is not null and c.problem is distinct from p.message) as new_ids,
-    array_agg(c.problem_sqlstate) filter (where c.problem_sqlstate is not null and c.problem is distinct from p.message)
-      as new_sqlstates,
-    array_agg(c.problem) filter (where c.problem_sqlstate is not null and c.problem is distinct from p.message)
-      as new_messages
+    array_agg(c.class_id) filter (where c.invalid and c.problem is distinct from p.message) as new_ids,
+    array_agg(c.problem_sqlstate) filter (where c.invalid and c.problem is distinct from p.message) as new_sqlstates,
+    array_agg(c.problem) filter (where c.invalid and c.problem is distinct from p.message) as new_messages
   into v_lists
   from (
-    select s.class_id, s.due, s.due_at, s.problem_sqlstate, s.problem
-    from class_activation_internal.evaluate_classes(p_as_of, v_not_before) s
-    where s.due
-      or s.problem_sqlstate is not null
+    select s.class_id, s.due, s.due_at, s.problem_sqlstate, s.problem, s.problem_sqlstate is not null as invalid
+    from class_activation_internal.evaluate_classes(p_as_of, v_run.not_before) s
+    where s.due or s.problem_sqlstate is not null
   ) c
   full join class_activation.problems p on p.class_id = c.class_id;
+  v_run.classes_failed := v_lists.invalid;
   if v_lists.new_ids <> '{}' then
     -- of many that become invalid at once; the next runs record the others
     perform class_activation_internal.record_problems(
@@ -71,35 +68,25 @@ begin
     );
   end if;
 
-  select 0 as activated, 0::bigint as backfilled, 0 as failed, 0 as skipped, 0 as not_tried into v_activated;
-  v_backfilled := v_activated;
-  v_retried := v_activated;
   if v_lists.due <> '{}' then
-    v_activated := class_activation_internal.run_in_batches(
-      v_run_id, v_lists.due, p_as_of, v_not_before, v_user_id, p_max_classes => p_max_classes
-    );
+    v_run := class_activation_internal.run_in_batches(v_run, v_lists.due, v_user_id, p_max_classes);
   end if;
   -- activated by an earlier run, and a resident was enrolled at that moment
   v_late := class_activation_internal.late_enrollment_classes(v_lists.resolved);
   if v_late <> '{}' then
-    v_backfilled := class_activation_internal.run_in_batches(
-      v_run_id, v_late, p_as_of, v_not_before, v_user_id, p_backfill => true
-    );
+    v_run := class_activation_internal.run_in_batches(v_run, v_late, v_user_id, p_backfill => true);
   end if;
   if v_lists.failed_before <> '{}' then
-    v_retried := class_activation_internal.run_in_batches(
-      v_run_id, v_lists.failed_before, p_as_of, v_not_before, v_user_id, p_failed_before => true,
-      p_max_classes => p_max_classes - v_activated.activated
+    v_run := class_activation_internal.run_in_batches(
+      v_run, v_lists.failed_before, v_user_id, p_max_classes, p_failed_before => true
     );
   end if;
 
   if v_lists.resolved <> '{}' then
     delete from class_activation.problems p
     where p.class_id = any (array(
-      select q.class_id
-      from class_activation.problems q
-      where q.class_id = any (v_lists.resolved)
-        and q.class_id <> all (v_late)
+      select q.class_id from class_activation.problems q
+      where q.class_id = any (v_lists.resolved) and q.class_id <> all (v_late)
       for update skip locked
     ));
   end if;
@@ -107,25 +94,16 @@ begin
     -- a hold that has ended never resumes
     delete from class_activation.holds h
     where h.class_id = any (array(
-      select q.class_id
-      from class_activation.holds q
+      select q.class_id from class_activation.holds q
       where not exists (select from class_activation_internal.current_holds() c where c.class_id = q.class_id)
       for update skip locked
     ));
   end if;
 
-  select v_run_id, v_started_at, clock_timestamp(), p_as_of, v_not_before, session_user,
-    v_activated.activated + v_retried.activated,
-    v_activated.backfilled + v_backfilled.backfilled + v_retried.backfilled,
-    v_lists.invalid + v_activated.failed + v_backfilled.failed + v_retried.failed,
-    v_activated.skipped + v_backfilled.skipped + v_retried.skipped,
-    v_activated.not_tried + v_backfilled.not_tried + v_retried.not_tried
-  into v_run.id, v_run.started_at, v_run.finished_at, v_run.as_of, v_run.not_before, v_run.called_by,
-    v_run.classes_activated, v_run.enrollments_backfilled, v_run.classes_failed, v_run.classes_skipped, v_run.classes_left;
+  v_run.finished_at := clock_timestamp();
   -- a tick that found nothing to do leaves no row
-  if not p_tick
-    or v_run.enrollments_backfilled > 0
-    or greatest(v_run.classes_activated, v_run.classes_failed, v_run.classes_skipped, v_run.classes_left) > 0
+  if not p_tick or greatest(v_run.classes_activated, v_run.enrollments_backfilled, v_run.classes_failed,
+    v_run.classes_skipped, v_run.classes_left) > 0
   then
     insert into class_activation.runs overriding system value select v_run.*;
   end if;
@@ -146,12 +124,8 @@ begin
   end if;
   -- a full queue would undo the run at commit
   if (v_run.classes_activated > 0 or v_run.classes_failed > 0) and pg_notification_queue_usage() < 0.5 then
-    perform pg_notify('class_activation', json_build_object(
-      'run_id', v_run.id,
-      'classes_activated', v_run.classes_activated,
-      'enrollments_backfilled', v_run.enrollments_backfilled,
-      'classes_failed', v_run.classes_failed
-    )::text);
+    perform pg_notify('class_activation', json_build_object('run_id', v_run.id, 'classes_activated', v_run.classes_activated,
+      'enrollments_backfilled', v_run.enrollments_backfilled, 'classes_failed', v_run.classes_failed)::text);
   end if;
 
   if v_run.classes_activated > 0 then
@@ -159,9 +133,9 @@ begin
     select a.class_id, a.facility_id, c.class_name, c.start_dt, a.due_at, a.enrollments_backfilled
     from class_activation.activations a
     join class_activation_internal.classes(
-      array(select d.class_id from class_activation.activations d where d.run_id = v_run_id)
+      array(select d.class_id from class_activation.activations d where d.run_id = v_run.id)
     ) c on c.class_id = a.class_id
-    where a.run_id = v_run_id
+    where a.run_id = v_run.id
     order by a.due_at, a.class_id;
   end if;
 end;

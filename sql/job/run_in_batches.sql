@@ -2,10 +2,10 @@
 -- one is recorded and the size grows again. Classes that failed before begin with size one and a limited number of
 -- failures, so that a run stays short while they still fail, and all of them succeed once they are fixed.
 create or replace function class_activation_internal.run_in_batches(
-  p_run_id bigint, p_class_ids integer[], p_as_of timestamptz, p_not_before time, p_user_id integer,
-  p_backfill boolean default false, p_failed_before boolean default false, p_max_classes integer default null,
-  out activated integer, out backfilled bigint, out failed integer, out skipped integer, out not_tried integer
+  p_run class_activation.runs, p_class_ids integer[], p_user_id integer, p_max_classes integer default null,
+  p_backfill boolean default false, p_failed_before boolean default false
 )
+returns class_activation.runs
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 -- A session of the platform checks for a deadlock only once, and is the victim if that falls into a wait of this job. So
@@ -15,7 +15,8 @@ as $function$
 declare
   v_largest constant integer := 1000;
   v_few constant integer := 3;
-  v_allowed_failures constant integer := case when p_failed_before then 50 end;
+  v_allowed_failures constant integer := case when p_failed_before then p_run.classes_failed + 50 end;
+  v_expected constant integer := least(cardinality(p_class_ids), p_max_classes);
   v_deadline constant timestamptz := least(
     statement_timestamp() + nullif(current_setting('statement_timeout')::interval, interval '0'),
     now() + nullif(current_setting('transaction_timeout', true)::interval, interval '0')
@@ -36,11 +37,6 @@ declare
   v_detail text;
   v_hint text;
 begin
-  activated := 0;
-  backfilled := 0::bigint;
-  failed := 0;
-  not_tried := 0;
-
   loop
     if v_first > v_last and not v_retrying then
       v_class_ids := v_skipped;
@@ -49,29 +45,27 @@ begin
       v_skipped := '{}';
       v_retrying := true;
     end if;
-    exit when v_first > v_last or activated >= p_max_classes or failed >= v_allowed_failures;
+    exit when v_first > v_last or p_run.classes_activated >= p_max_classes or p_run.classes_failed >= v_allowed_failures;
     -- a timeout would undo all of the run: end before it, with room for a batch of twice the size
     if clock_timestamp() + 3 * v_slowest >= v_deadline then
-      not_tried := v_last - v_first + 1;
+      p_run.classes_left := p_run.classes_left + v_last - v_first + 1;
       exit;
     end if;
 
     v_batch := case
       -- the other end of the list shows whether every class meets it
       when v_in_a_row = v_few then v_class_ids[v_last : v_last]
-      else v_class_ids[v_first : least(v_first - 1 + least(v_size, p_max_classes - activated), v_last)]
+      else v_class_ids[v_first : least(v_first - 1 + least(v_size, p_max_classes - p_run.classes_activated), v_last)]
     end;
     v_began := clock_timestamp();
     begin
       if p_backfill then
-        v_result := class_activation_internal.backfill_batch(v_batch, p_as_of, p_user_id, v_lock_enrollments);
+        v_result := class_activation_internal.backfill_batch(p_run, v_batch, p_user_id, v_lock_enrollments);
       else
-        v_result := class_activation_internal.activate_batch(
-          p_run_id, v_batch, p_as_of, p_not_before, p_user_id, v_lock_enrollments
-        );
+        v_result := class_activation_internal.activate_batch(p_run, v_batch, p_user_id, v_lock_enrollments);
       end if;
-      activated := activated + v_result.activated;
-      backfilled := backfilled + v_result.backfilled;
+      p_run.classes_activated := p_run.classes_activated + v_result.activated;
+      p_run.enrollments_backfilled := p_run.enrollments_backfilled + v_result.backfilled;
       v_skipped := v_skipped || v_result.skipped;
       v_size := least(2 * v_size, v_largest);
       v_in_a_row := 0;
@@ -94,8 +88,7 @@ begin
           if left(sqlstate, 2) not in ('53', '57', '58', 'XX') or p_failed_before then
             v_in_a_row := 0;
           elsif v_in_a_row < v_few then
-            -- out of resources, stopped by an operator, I/O or internal error: it may still be what a trigger of this
-            -- class calls
+            -- out of resources, stopped by an operator, I/O or internal error: perhaps of a trigger of this class alone
             v_in_a_row := v_in_a_row + 1;
           else
             raise;
@@ -104,7 +97,7 @@ begin
           perform class_activation_internal.record_problems(
             v_batch, array[sqlstate], array[concat_ws('; ', sqlerrm, nullif(v_detail, ''), nullif(v_hint, ''))]
           );
-          failed := failed + 1;
+          p_run.classes_failed := p_run.classes_failed + 1;
         end if;
     end;
     if v_batch[1] = v_class_ids[v_first] then
@@ -114,18 +107,18 @@ begin
     end if;
     v_lock_enrollments := false;
     v_slowest := greatest(v_slowest, clock_timestamp() - v_began);
-    if activated > 0 and least(cardinality(p_class_ids), p_max_classes) > 5000 then
-      raise notice '% of % classes activated', activated, least(cardinality(p_class_ids), p_max_classes);
+    if v_expected > 5000 and not p_backfill then
+      raise notice '% of % classes activated', p_run.classes_activated, v_expected;
     end if;
   end loop;
-  skipped := cardinality(v_skipped);
+  p_run.classes_skipped := p_run.classes_skipped + cardinality(v_skipped);
+  return p_run;
 end;
 $function$;
 
 comment on function class_activation_internal.run_in_batches(
-  bigint, integer[], timestamptz, time, integer, boolean, boolean, integer
+  class_activation.runs, integer[], integer, integer, boolean, boolean
 ) is
 'Part of the job: activates p_class_ids, or with p_backfill only backfills their enrollments, in batches, and isolates the
-classes that fail. Returns the number of classes activated, enrollments backfilled, classes recorded in
-class_activation.problems, classes skipped because of a lock, and classes not tried because a timeout was near.
-A lock or a server error that a few classes in a row meet, and then the last one too, ends it.';
+classes that fail. Returns p_run with its counters increased. A lock or a server error that a few classes in a row meet,
+and then the last one too, ends it.';
