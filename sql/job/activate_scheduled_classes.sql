@@ -17,12 +17,11 @@ comment on function class_activation.activate_scheduled_classes(timestamptz, tim
 'Makes every Scheduled class Active that is due at its facility, and sets the enrolled_at of its enrolled residents. Safe to
 call at any time, by any number of sessions at once, also while the job is paused.
   p_as_of        act as of this time (default now()); it may be in the past, not in the future
-  p_not_before   local time of day at which a class starts on its start date (default: the hour of
-                 class_activation.settings, as pg_cron does; 00:00: every class whose start date has arrived)
+  p_not_before   local time of day at which a class starts on its start date (default: that of class_activation.settings,
+                 as for pg_cron; 00:00: every class whose start date has arrived)
   p_max_classes  activate at most this many classes, earliest due first (default all)
 Returns one row for each class that this call activated. A class that another session has locked is skipped until the
 next run; one that fails, or whose time zone is unknown, is recorded in class_activation.problems. Under a
 statement_timeout or transaction_timeout the call ends in time with what it has done; the next one continues.
-Errors: 22023 an argument is out of range; P0002 there is no live user system_batch; 55000 the platform has neither of the
-two known shapes, or settings has no row; 55P03 a table of the platform is locked; 42501 row security hides rows of the
-platform.';
+Errors: 22023 an argument is out of range; P0002 there is no live user system_batch; 55000 unsupported platform schema, or
+settings has no row; 55P03 a table of the platform is locked; 42501 row security hides rows of the platform.';

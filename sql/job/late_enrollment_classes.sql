@@ -1,6 +1,6 @@
 -- An application that read Scheduled just before the activation may have enrolled a resident just after it, without
 -- enrolled_at. The job looks for them for a day, and as long as the class has a problem; it never touches any other
--- Active class. The day stops with the job: what an outage cuts off is still looked at by the runs after it.
+-- Active class. The day stops with the job: after an outage, runs still look at what it cut off.
 create or replace function class_activation_internal.late_enrollment_classes(p_with_problem integer[])
 returns integer[]
 language plpgsql stable
@@ -23,17 +23,11 @@ declare
   )) - interval '24 hours';
   -- not what this transaction has just activated; in two parts, because an "or" would read the whole history
   v_activated constant integer[] := array(
-    select a.class_id
-    from class_activation.activations a
-    where a.activated_at > v_since
-      and a.activated_at < now()
-      and a.reverted_by is null
+    select a.class_id from class_activation.activations a
+    where a.activated_at > v_since and a.activated_at < now() and a.reverted_by is null
     union
-    select a.class_id
-    from class_activation.activations a
-    where a.class_id = any (p_with_problem)
-      and a.activated_at < now()
-      and a.reverted_by is null
+    select a.class_id from class_activation.activations a
+    where a.class_id = any (p_with_problem) and a.activated_at < now() and a.reverted_by is null
   );
   v_pending integer[];
 begin
@@ -42,13 +36,12 @@ begin
   end if;
   if v_pending <> '{}' then
     return array(
-      select c.class_id
-      from class_activation_internal.classes(v_pending) c
+      select c.class_id from class_activation_internal.classes(v_pending) c
       where c.live_status = 'Active'
       order by c.class_id = any (p_with_problem), c.class_id
     );
   end if;
-  return '{}'::integer[];
+  return '{}';
 end;
 $function$;
 

@@ -32,4 +32,4 @@ comment on function class_activation.history(timestamptz) is
 'What the job did since p_since (default: a day ago), one row for each class that became Active: when, on the clock of
 its facility too, how late, for how many residents, in which run, who called it (null after 90 days), and whether that
 was reverted. Runs on a standby too.
-Errors: 55000 the platform has neither of the two known shapes; 55P03 a table of the platform is locked.';
+Errors: 55000 unsupported platform schema; 55P03 a table of the platform is locked.';

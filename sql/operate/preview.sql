@@ -19,17 +19,14 @@ begin
   return query
   with evaluated as materialized (
     select s.* from class_activation_internal.evaluate_classes(p_as_of, p_not_before, p_future => true) s
-  ), pending as materialized (
-    select e.class_id, cardinality(e.enrollment_ids)::bigint as enrollments
-    from class_activation_internal.pending_enrollments(array(select s.class_id from evaluated s)) e
   )
   select s.class_id, c.class_name, s.facility_id, s.facility_name, s.timezone, s.start_dt, s.due_at, s.due,
-    case when s.due then p_as_of - s.due_at end,
-    coalesce(e.enrollments, 0),
+    case when s.due then p_as_of - s.due_at end, coalesce(cardinality(e.enrollment_ids), 0)::bigint,
     coalesce(s.problem, p.message)
   from evaluated s
   join class_activation_internal.classes(array(select t.class_id from evaluated t)) c on c.class_id = s.class_id
-  left join pending e on e.class_id = s.class_id
+  left join class_activation_internal.pending_enrollments(array(select t.class_id from evaluated t)) e
+    on e.class_id = s.class_id
   left join class_activation.problems p on p.class_id = s.class_id
   order by s.due_at, s.class_id;
 end;
@@ -38,9 +35,8 @@ $function$;
 comment on function class_activation.preview(timestamptz, time) is
 'What a run would do, without doing it: one row for each live Scheduled class, earliest due first.
   p_as_of        the time of the run (default now()); it may be in the future
-  p_not_before   local time of day at which a class starts on its start date (default: the hour of
-                 class_activation.settings)
+  p_not_before   local time of day at which a class starts on its start date (default: that of class_activation.settings)
 Returns due, whether a run at that time activates the class; late, how long ago it became due; and problem, why it will
-not be activated, or what failed last. It writes nothing, and works on a standby.
-Errors: 22023 p_as_of is null or out of range; 55000 the platform has neither of the two known shapes, or settings has no
-row; 55P03 a table of the platform is locked; 42501 row security hides rows of the platform.';
+not be activated, or what failed last. Writes nothing, and works on a standby.
+Errors: 22023 p_as_of is null or out of range; 55000 unsupported platform schema, or settings has no row; 55P03 a table of
+the platform is locked; 42501 row security hides rows of the platform.';

@@ -28,11 +28,8 @@ begin
             detail = (
               select format('Process %s holds it.', string_agg(distinct l.pid::text, ', '))
               from pg_lock_status() l
-              where l.mode = 'AccessExclusiveLock'
-                and l.granted
-                and l.relation in (
-                  select c.oid from pg_class c where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
-                )
+              join pg_class c on c.oid = l.relation and c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
+              where l.mode = 'AccessExclusiveLock' and l.granted
               having count(l.pid) > 0
             ),
             hint = 'Nothing was changed. A migration of the platform may be running: repeat the call when it has ended.';
@@ -51,6 +48,5 @@ end;
 $function$;
 
 comment on function class_activation_internal.lock_platform() is
-'Keeps the platform in its present shape until the transaction ends.
-Errors: 55P03 a table of the platform stays locked for 2 s; 55000 the platform has neither of the two known shapes; 42501
-row security hides enrollments.';
+'Keeps the platform in its present shape until the transaction ends. Errors: 55P03 a table of the platform stays locked
+for 2 s; 55000 unsupported platform schema; 42501 row security hides enrollments.';

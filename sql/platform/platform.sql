@@ -15,4 +15,4 @@ $function$;
 comment on function class_activation.platform() is
 'The names that differ between the two shapes of the platform: class_table carries the status, class_column of an
 enrollment refers to it, and its name_column to the row of program_classes with the name that people see; change_log is
-whether the platform has one. Errors: 55000 the platform has neither of the two known shapes.';
+whether the platform has one. Errors: 55000 unsupported platform schema.';

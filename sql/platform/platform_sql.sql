@@ -101,4 +101,4 @@ comment on function class_activation_internal.platform_sql(text) is
   {class_name}      an expression for the name that people see; {classes} must have the alias c
   {enrollments}, {facilities}, {history}, {users}
   {change_log}      the result is null if the platform has no change log
-Errors: 55000 the platform has neither of the two known shapes, or two tables carry a status.';
+Errors: 55000 the platform has neither of the two known shapes, or two tables with a status.';

@@ -1,7 +1,6 @@
 -- The rule: a class is due from the moment at which the clock of its facility shows p_not_before on its start date
--- (due_at <= p_as_of). Each zone is evaluated once, and an unknown one is returned as a problem, not raised: it must
--- not stop the other facilities. num_nulls, because the planner would take "deleted_at is null" for selective and its
--- index for the best one.
+-- (due_at <= p_as_of). An unknown zone is returned as a problem, not raised: it must not stop the other facilities.
+-- num_nulls, because the planner would take "deleted_at is null" for selective and its index for the best one.
 create or replace function class_activation_internal.evaluate_classes(
   p_as_of timestamptz, p_not_before time, p_class_ids integer[] default null, p_future boolean default false
 )
@@ -39,27 +38,24 @@ begin
       case
         when p.no_start_date then 'no start date; set {class_table}.start_dt'
         when p.facility_deleted then 'the facility is deleted'
-        when p.reverted_by is not null then
-          format('on hold since run %s reverted it; change its start date or status,', p.reverted_by)
-            || format(' or select class_activation.release(%s)', p.id)
-        when p.zone_problem is not null then
-          p.zone_problem || '; set facilities.timezone to a name from pg_timezone_names'
+        when p.reverted_by is not null then format('on hold since run %s reverted it; change its start date or status,'
+          || ' or select class_activation.release(%s)', p.reverted_by, p.id)
+        when p.zone_problem is not null then p.zone_problem
+          || '; set facilities.timezone to a name from pg_timezone_names'
         when not p.in_range then
           format('start date %s is out of range for a timestamp; correct {class_table}.start_dt', p.start_dt)
       end
     from (
       select c.id, c.facility_id, f.name, f.timezone, c.start_dt, f.deleted as facility_deleted,
         f.problem as zone_problem, h.run_id as reverted_by, r.no_start_date, r.in_range,
-        case
-          when f.problem is null and r.in_range and not r.no_start_date then (c.start_dt + $2) at time zone f.timezone
-        end as due_at
+        case when f.problem is null and r.in_range and not r.no_start_date then
+          (c.start_dt + $2) at time zone f.timezone end as due_at
       from {classes} c
       join facility f on f.id = c.facility_id
       left join class_activation_internal.current_holds() h on h.class_id = c.id
       cross join lateral (
-        select
-          -- Go's zero time, in UTC and west of it, is what the platform stores for no date
-          coalesce(c.start_dt in (date '0001-01-01', date '0001-12-31 BC'), true) as no_start_date,
+        -- Go's zero time, in UTC and west of it, is what the platform stores for no date
+        select coalesce(c.start_dt in (date '0001-01-01', date '0001-12-31 BC'), true) as no_start_date,
           -- what a timestamp can hold in every zone
           c.start_dt between date '4713-01-01 BC' and date '294275-12-31' as in_range
       ) r
@@ -87,7 +83,7 @@ $function$;
 
 comment on function class_activation_internal.evaluate_classes(timestamptz, time, integer[], boolean) is
 'The live Scheduled classes (of p_class_ids, if given) that may have started somewhere on earth at p_as_of, or with
-p_future all: since when a class is due, counting from the local time of day p_not_before (null: that of settings), whether it is due
-at p_as_of, and if it will not be activated, the problem. problem_sqlstate is set where a row of the platform must be corrected now:
-22023 the time zone, 22008 the start date.
-Errors: 55000 the platform has neither of the two known shapes, or settings has no row; 42501 row security hides rows.';
+p_future all: since when a class is due, counting from the local time of day p_not_before (null: that of settings), whether
+it is due at p_as_of, and if it will not be activated, the problem. problem_sqlstate is set where a row of the platform must
+be corrected now: 22023 the time zone, 22008 the start date.
+Errors: 55000 unsupported platform schema, or settings has no row; 42501 row security hides rows.';
