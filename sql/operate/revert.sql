@@ -61,20 +61,14 @@ begin
       cross join unnest(a.enrollment_ids) i (id)
       join {enrollments} e on e.id = i.id and e.{class_column} = a.class_id
       where a.run_id = $1
-        and a.class_id = any ($2)
-        and e.{class_column} = any ($2)
-        and e.enrollment_status = 'Enrolled'
-        and e.enrolled_at is not null
-        and e.deleted_at is null
+        and a.class_id = any ($2) and e.{class_column} = any ($2)
+        and e.enrollment_status = 'Enrolled' and e.enrolled_at is not null and e.deleted_at is null
         and array_position(a.enrolled_at_values, e.enrolled_at) > 0
         and array_position(a.updated_at_values, e.updated_at) > 0
         and array_position(a.update_user_ids, e.update_user_id) > 0
     ), locked as materialized (
-      select e.id
-      from {enrollments} e
-      where e.id = any (array(select o.id from own o))
-        and e.enrolled_at is not null
-        and e.enrollment_status = 'Enrolled'
+      select e.id from {enrollments} e
+      where e.id = any (array(select o.id from own o)) and e.enrolled_at is not null and e.enrollment_status = 'Enrolled'
       for no key update skip locked
     ), partly_locked as materialized (
       select o.class_id from own o where o.id not in (select l.id from locked l)

@@ -17,16 +17,13 @@ begin
   into v_id, v_deleted;
   if v_id is null then
     raise exception using errcode = 'P0002',
-      message = format(
-        'user "system_batch", the author of all batch writes, %s',
-        case when v_deleted is null then 'does not exist' else 'is deleted' end
-      ),
-      hint = case
-        when v_deleted is null then 'Create it: insert into public.users'
-          || ' (username, name_first, name_last, email, role, created_at, updated_at) values'
+      message = 'user "system_batch", the author of all batch writes, '
+        || case when v_deleted is null then 'does not exist' else 'is deleted' end,
+      hint = coalesce(
+        'Restore it: update public.users set deleted_at = null where id = ' || v_deleted || ';',
+        'Create it: insert into public.users (username, name_first, name_last, email, role, created_at, updated_at) values'
           || ' (''system_batch'', ''System'', ''Batch'', ''system_batch@localhost'', ''system_admin'', now(), now());'
-        else format('Restore it: update public.users set deleted_at = null where id = %s;', v_deleted)
-      end;
+      );
   end if;
   return v_id;
 end;

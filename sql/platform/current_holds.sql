@@ -16,14 +16,11 @@ begin
       -- by id, not by a scan of all classes
       select c.status, c.start_dt from {classes} c where c.id = h.class_id offset 0
     ) c
-    where c.status::text = h.status
-      and c.start_dt is not distinct from h.start_dt
+    where c.status::text = h.status and c.start_dt is not distinct from h.start_dt
       and not exists (
-        select
-        from {history} x
+        select from {history} x
         where (x.id > h.history_id or x.created_at > h.since)
-          and x.table_name = '{class_table}'
-          and x.parent_ref_id = h.class_id
+          and x.table_name = '{class_table}' and x.parent_ref_id = h.class_id
           and (x.before_update ->> 'status', x.before_update ->> 'start_dt')
             is distinct from (x.after_update ->> 'status', x.after_update ->> 'start_dt')
       )

@@ -16,13 +16,11 @@ begin
   perform class_activation_internal.execute_as_application('set constraints all immediate');
 
   -- SET CONSTRAINTS refuses a name that a constraint that is not deferrable also has in that schema
-  select string_agg(c.name, ', ')
-  into v_initially_deferred
+  select string_agg(c.name, ', ') into v_initially_deferred
   from (
-    select format('%I.%I', n.nspname, d.conname) as name
+    select format('%s.%I', d.connamespace::regnamespace, d.conname) as name
     from pg_constraint d
-    join pg_namespace n on n.oid = d.connamespace
-    group by n.nspname, d.conname
+    group by d.connamespace, d.conname
     having bool_or(d.condeferred) and bool_and(d.condeferrable)
   ) c;
   if v_initially_deferred is not null then

@@ -7,15 +7,11 @@ as $function$
 begin
   execute class_activation_internal.platform_sql($sql$
     with pending as materialized (
-      select p.class_id, i.id
-      from class_activation_internal.pending_enrollments($1) p
+      select p.class_id, i.id from class_activation_internal.pending_enrollments($1) p
       cross join unnest(p.enrollment_ids) i (id)
     ), locked as materialized (
-      select e.id
-      from {enrollments} e
-      where e.{class_column} = any ($1)
-        and e.enrollment_status = 'Enrolled'
-        and num_nulls(e.enrolled_at, e.deleted_at) = 2
+      select e.id from {enrollments} e
+      where e.{class_column} = any ($1) and {pending}
       for no key update skip locked
     )
     select coalesce(array_agg(p.id) filter (where l.id is not null), '{}'),

@@ -1,4 +1,3 @@
--- Which residents still need their enrolled_at; lock_enrollments and write_enrolled_at use the same conditions.
 create or replace function class_activation_internal.pending_enrollments(p_class_ids integer[])
 returns table (class_id integer, enrollment_ids integer[])
 language plpgsql stable
@@ -8,9 +7,7 @@ begin
   return query execute class_activation_internal.platform_sql($sql$
     select e.{class_column}, array_agg(e.id)
     from {enrollments} e
-    where e.{class_column} = any ($1)
-      and e.enrollment_status = 'Enrolled'
-      and num_nulls(e.enrolled_at, e.deleted_at) = 2
+    where e.{class_column} = any ($1) and {pending}
     group by e.{class_column}
   $sql$)
   using p_class_ids;

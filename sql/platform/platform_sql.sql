@@ -58,20 +58,16 @@ begin
     if v_class_tables = array['program_classes'] then
       v_class_name := 'c.name::text';
     elsif exists (
-      select
-      from pg_class t
-      where t.oid = to_regclass('public.program_classes')
-        and has_table_privilege(t.oid, 'select')
-        and (
-          v_sources ? 'program_classes'
-          or t.relkind = 'r'
-            and not (t.relrowsecurity or t.relhassubclass)
-            and not exists (select from pg_index i where i.indrelid = t.oid and (i.indexprs is not null or i.indpred is not null))
-            and not exists (
-              select from pg_attribute a join pg_type y on y.oid = a.atttypid
-              where a.attrelid = t.oid and a.attname in ('id', 'name') and y.typnamespace <> 'pg_catalog'::regnamespace
-            )
-        )
+      select from pg_class t
+      where t.oid = to_regclass('public.program_classes') and has_table_privilege(t.oid, 'select') and (
+        v_sources ? 'program_classes'
+        or t.relkind = 'r' and not (t.relrowsecurity or t.relhassubclass)
+          and not exists (select from pg_index i where i.indrelid = t.oid and num_nulls(i.indexprs, i.indpred) < 2)
+          and not exists (
+            select from pg_attribute a join pg_type y on y.oid = a.atttypid
+            where a.attrelid = t.oid and a.attname in ('id', 'name') and y.typnamespace <> 'pg_catalog'::regnamespace
+          )
+      )
     ) then
       v_class_name := '(select t.name::text from public.program_classes t where t.id = c.class_id limit 1)';
     end if;
@@ -83,6 +79,8 @@ begin
   p_template := replace(
     p_template, '{class_column}', case v_class_tables[1] when 'program_classes' then 'class_id' else 'cohort_id' end
   );
+  p_template := replace(p_template, '{pending}', 'enrollment_status operator(pg_catalog.=) ''Enrolled'' and'
+    || ' pg_catalog.num_nulls(enrolled_at, deleted_at) operator(pg_catalog.=) 2');
   p_template := replace(p_template, '{enrollments}', v_sources ->> 'program_class_enrollments');
   p_template := replace(p_template, '{facilities}', v_sources ->> 'facilities');
   p_template := replace(p_template, '{history}', v_sources ->> 'program_classes_history');
@@ -98,6 +96,7 @@ comment on function class_activation_internal.platform_sql(text) is
 'The statement p_template with the names that the platform''s tables have in this database:
   {classes}         the table that carries the status, and {class_table}, its bare name, as history and change log have it
   {class_column}    the column of an enrollment that refers to it
+  {pending}         the condition for an enrollment that still needs its enrolled_at
   {class_name}      an expression for the name that people see; {classes} must have the alias c
   {enrollments}, {facilities}, {history}, {users}
   {change_log}      the result is null if the platform has no change log

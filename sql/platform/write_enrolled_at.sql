@@ -13,11 +13,8 @@ set search_path = pg_catalog, pg_temp
 as $function$
 declare
   v_enrollments constant regclass := to_regclass('public.program_class_enrollments');
-  v_update constant text := 'update {enrollments}'
-    || ' set enrolled_at = $3, updated_at = pg_catalog.now(), update_user_id = $2'
-    || ' where {class_column} operator(pg_catalog.=) any ($1)'
-    || ' and enrollment_status operator(pg_catalog.=) ''Enrolled'''
-    || ' and pg_catalog.num_nulls(enrolled_at, deleted_at) operator(pg_catalog.=) 2';
+  v_update constant text := 'update {enrollments} set enrolled_at = $3, updated_at = pg_catalog.now(), update_user_id = $2'
+    || ' where {class_column} operator(pg_catalog.=) any ($1) and {pending}';
   -- built before the search path changes
   v_update_and_return constant text := class_activation_internal.platform_sql(
     'with written as (' || v_update || ' returning {class_column} as class_id, id)'
@@ -35,8 +32,7 @@ begin
     and not exists (select from pg_constraint c where c.condeferrable)
     and not exists (
       select from pg_lock_status() l
-      where l.relation = v_enrollments
-        and l.pid is distinct from pg_backend_pid()
+      where l.relation = v_enrollments and l.pid is distinct from pg_backend_pid()
         and l.mode in ('RowShareLock', 'RowExclusiveLock')
     )
   then
@@ -63,11 +59,8 @@ begin
     select e.{class_column}, array_agg(e.id), array_agg(distinct e.enrolled_at), array_agg(distinct e.updated_at),
       array_agg(distinct e.update_user_id)
     from {enrollments} e
-    where e.id = any ($1)
-      and e.{class_column} = any ($2)
-      and e.enrollment_status = 'Enrolled'
-      and e.enrolled_at is not null
-      and e.deleted_at is null
+    where e.id = any ($1) and e.{class_column} = any ($2)
+      and e.enrollment_status = 'Enrolled' and e.enrolled_at is not null and e.deleted_at is null
     group by e.{class_column}
   $sql$)
   using v_locked.enrollment_ids, p_class_ids;
