@@ -1,5 +1,5 @@
--- Undoes a run class by class, unless something was written since: a class that was changed stays as it is, and so does a
--- class of which any row is locked. What the run wrote is recognized by the values that it recorded.
+-- Undoes a run class by class, unless something was written since: a class that was changed or locked stays as it is. The
+-- run's own rows are recognized by the values that it recorded.
 create or replace function class_activation.revert(p_run_id bigint, p_class_ids integer[] default null)
 returns table (class_id integer, enrollments_reverted bigint, enrollments_kept bigint, outcome text)
 language plpgsql volatile security definer
@@ -37,11 +37,8 @@ begin
   returning id into v_run_id;
 
   v_found := array(
-    select a.class_id
-    from class_activation.activations a
-    where a.run_id = p_run_id
-      and a.reverted_by is null
-      and (p_class_ids is null or a.class_id = any (p_class_ids))
+    select a.class_id from class_activation.activations a
+    where a.run_id = p_run_id and a.reverted_by is null and (p_class_ids is null or a.class_id = any (p_class_ids))
   );
   v_locked := class_activation_internal.lock_classes(v_found);
   v_unchanged := array(
@@ -82,20 +79,16 @@ begin
   using p_run_id, v_unchanged;
 
   perform class_activation_internal.write_status(v_class_ids, 'Active', 'Scheduled', v_user_id);
-  perform class_activation_internal.execute_as_application(
-    class_activation_internal.platform_sql(
-      'update {enrollments} set enrolled_at = null, updated_at = pg_catalog.now(), update_user_id = $2'
-        || ' where id operator(pg_catalog.=) any ($1)'
-    ),
-    v_enrollment_ids, v_user_id
-  );
+  perform class_activation_internal.execute_as_application(class_activation_internal.platform_sql(
+    'update {enrollments} set enrolled_at = null, updated_at = pg_catalog.now(), update_user_id = $2'
+      || ' where id operator(pg_catalog.=) any ($1)'
+  ), v_enrollment_ids, v_user_id);
   perform class_activation_internal.fire_deferred_triggers();
 
   execute class_activation_internal.platform_sql($sql$
     select not exists (select from {enrollments} e where e.id = any ($1) and e.enrolled_at is not null and e.deleted_at is null)
-      and cardinality($2) = (
-        select count(*) from class_activation_internal.classes($2) c where c.live_status = 'Scheduled'
-      )
+      and cardinality($2)
+        = (select count(*) from class_activation_internal.classes($2) c where c.live_status = 'Scheduled')
   $sql$)
   into v_all_written
   using v_enrollment_ids, v_class_ids;
@@ -116,10 +109,8 @@ begin
   $sql$)
   using v_run_id, v_class_ids;
 
-  update class_activation.activations a
-  set reverted_by = v_run_id
-  where a.run_id = p_run_id
-    and a.class_id = any (v_class_ids);
+  update class_activation.activations a set reverted_by = v_run_id
+  where a.run_id = p_run_id and a.class_id = any (v_class_ids);
   update class_activation.runs r set finished_at = clock_timestamp() where r.id = v_run_id;
 
   return query
@@ -137,8 +128,7 @@ begin
   from class_activation.activations a
   left join class_activation_internal.classes(v_found) c on c.class_id = a.class_id
   left join reverted r on r.class_id = a.class_id
-  where a.run_id = p_run_id
-    and (p_class_ids is null or a.class_id = any (p_class_ids))
+  where a.run_id = p_run_id and (p_class_ids is null or a.class_id = any (p_class_ids))
   order by a.class_id;
 end;
 $function$;

@@ -24,9 +24,10 @@ begin
     )
     and c.relkind in ('r', 'p');
 
-  v_class_tables := array(
-    select t.name from unnest(array['program_classes', 'program_class_cohorts']) t (name) where v_sources ? t.name
-  );
+  v_class_tables := array_remove(array[
+    case when v_sources ? 'program_classes' then 'program_classes' end,
+    case when v_sources ? 'program_class_cohorts' then 'program_class_cohorts' end
+  ], null);
   if cardinality(v_class_tables) = 2 then
     -- with cohorts, the tier above them is a second table
     v_class_tables := array(

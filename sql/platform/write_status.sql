@@ -14,14 +14,10 @@ declare
     p_from, p_to
   ));
 begin
-  perform class_activation_internal.execute_as_application(
-    class_activation_internal.platform_sql(format(
-      'update {classes} set status = %L, updated_at = pg_catalog.now(), update_user_id = $2'
-        || ' where id operator(pg_catalog.=) any ($1)',
-      p_to
-    )),
-    p_class_ids, p_user_id
-  );
+  perform class_activation_internal.execute_as_application(class_activation_internal.platform_sql(format(
+    'update {classes} set status = %L, updated_at = pg_catalog.now(), update_user_id = $2'
+      || ' where id operator(pg_catalog.=) any ($1)', p_to
+  )), p_class_ids, p_user_id);
   if v_change_log is not null then
     perform class_activation_internal.execute_as_application(v_change_log, p_class_ids, p_user_id);
   end if;
