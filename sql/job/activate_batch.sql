@@ -30,7 +30,7 @@ begin
     return;
   end if;
 
-  -- in the order of the application; enrollments that a trigger of the platform backfills here are not pending any more
+  -- in the application's order; a trigger of the platform may already backfill enrollments here
   perform class_activation_internal.write_status(v_class_ids, 'Scheduled', 'Active', p_user_id);
 
   v_activations := array(
@@ -42,7 +42,7 @@ begin
     left join class_activation_internal.write_enrolled_at(v_class_ids, p_run.as_of, p_user_id) w on w.class_id = d.class_id
   );
 
-  -- a separate statement, which sees what the triggers of the platform made of the classes
+  -- a separate statement: its snapshot has what triggers of the platform changed in the classes
   with logged as (
     insert into class_activation.activations
     select a.run_id, a.class_id, a.facility_id, a.due_at, a.activated_at, a.enrollments_backfilled, a.reverted_by,

@@ -38,7 +38,7 @@ begin
       from written w
       join unnest(v_group.class_ids, v_group.run_ids) g (class_id, run_id) on g.class_id = w.class_id
       join class_activation.activations b on b.run_id = g.run_id and b.class_id = g.class_id
-      -- one whose enrolled_at was cleared since is there already
+      -- an enrollment whose enrolled_at was cleared since is already listed
       cross join lateral (
         select array(select i.id from unnest(w.enrollment_ids) i (id) where i.id <> all (b.enrollment_ids)) as enrollment_ids
       ) n

@@ -1,6 +1,6 @@
--- An application that read Scheduled just before the activation may have enrolled a resident just after it, without
--- enrolled_at. The job looks for them for a day, and as long as the class has a problem; it never touches any other
--- Active class. The day stops with the job: after an outage, runs still look at what it cut off.
+-- An application that read Scheduled just before the activation may enroll a resident just after it, without enrolled_at.
+-- The job looks for such enrollments for a day, or as long as the class has a problem, and touches no other Active class.
+-- An outage of the job extends the day.
 create or replace function class_activation_internal.late_enrollment_classes(p_with_problem integer[])
 returns integer[]
 language plpgsql stable
@@ -10,7 +10,7 @@ set enable_seqscan = off
 as $function$
 declare
   v_since constant timestamptz := least(now(), (
-    -- not if serializable: every other caller adds a row here
+    -- a serializable transaction would conflict with every other caller, which adds a row here
     select min(c.called_at) + interval '1 hour'
     from (
       (select r.started_at as called_at from class_activation.runs r where r.reverts is null order by 1 desc limit 4)
@@ -21,7 +21,7 @@ declare
     ) c
     where current_setting('transaction_isolation') <> 'serializable'
   )) - interval '24 hours';
-  -- not what this transaction has just activated; in two parts, because an "or" would read the whole history
+  -- without this transaction's own activations; in two parts, because an OR would scan the whole history
   v_activated constant integer[] := array(
     select a.class_id from class_activation.activations a
     where a.activated_at > v_since and a.activated_at < now() and a.reverted_by is null

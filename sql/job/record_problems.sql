@@ -1,4 +1,4 @@
--- Only a session that has locked the class writes its problem, so two runs never wait for each other here.
+-- Only the session that has locked a class records its problem, so two runs never wait for each other here.
 create or replace function class_activation_internal.record_problems(
   p_class_ids integer[], p_sqlstates text[], p_messages text[]
 )

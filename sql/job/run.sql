@@ -43,12 +43,12 @@ begin
   select
     -- to activate, earliest first
     coalesce(array_agg(c.class_id order by c.due_at, c.class_id) filter (where c.due and p.class_id is null), '{}') as due,
-    -- due, but an earlier run failed to activate them; the one tried longest ago first
+    -- due, but an earlier run failed to activate them; least recently tried first
     coalesce(array_agg(c.class_id order by p.last_seen_at, c.class_id) filter (where c.due and p.class_id is not null), '{}')
       as failed_before,
-    -- recorded as a problem, and neither due nor invalid any more
+    -- recorded as a problem, but no longer due or invalid
     coalesce(array_agg(p.class_id) filter (where c.class_id is null), '{}') as resolved,
-    -- the time zone or the start date must be corrected first; and those that are not recorded yet, with the reason
+    -- the time zone or the start date must be corrected first; of these, the ones not recorded yet, with the reason
     count(c.problem_sqlstate)::integer as invalid,
     array_agg(c.class_id) filter (where c.invalid and c.problem is distinct from p.message) as new_ids,
     array_agg(c.problem_sqlstate) filter (where c.invalid and c.problem is distinct from p.message) as new_sqlstates,
@@ -62,7 +62,7 @@ begin
   full join class_activation.problems p on p.class_id = c.class_id;
   v_run.classes_failed := v_lists.invalid;
   if v_lists.new_ids <> '{}' then
-    -- of many that become invalid at once; the next runs record the others
+    -- if many become invalid at once, the next runs record the rest
     perform class_activation_internal.record_problems(
       v_lists.new_ids[:300], v_lists.new_sqlstates[:300], v_lists.new_messages[:300]
     );
@@ -71,7 +71,7 @@ begin
   if v_lists.due <> '{}' then
     v_run := class_activation_internal.run_in_batches(v_run, v_lists.due, v_user_id, p_max_classes);
   end if;
-  -- activated by an earlier run, and a resident was enrolled at that moment
+  -- activated by an earlier run while a resident was being enrolled
   v_late := class_activation_internal.late_enrollment_classes(v_lists.resolved);
   if v_late <> '{}' then
     v_run := class_activation_internal.run_in_batches(v_run, v_late, v_user_id, p_backfill => true);

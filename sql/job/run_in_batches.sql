@@ -8,8 +8,8 @@ create or replace function class_activation_internal.run_in_batches(
 returns class_activation.runs
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
--- A session of the platform checks for a deadlock only once, and is the victim if that falls into a wait of this job. So
--- the job does not wait: what is locked is found without waiting, and this ends every other wait.
+-- A session of the platform checks for a deadlock only once, and is the victim if the job happens to wait at that moment.
+-- So the job does not wait: it finds locked rows without waiting, and this setting ends any other wait.
 set lock_timeout = '1ms'
 as $function$
 declare
@@ -46,14 +46,14 @@ begin
       v_retrying := true;
     end if;
     exit when v_first > v_last or p_run.classes_activated >= p_max_classes or p_run.classes_failed >= v_allowed_failures;
-    -- a timeout would undo all of the run: end before it, with room for a batch of twice the size
+    -- a timeout would undo the whole run: stop before it, with room for a batch of twice the size
     if clock_timestamp() + 3 * v_slowest >= v_deadline then
       p_run.classes_left := p_run.classes_left + v_last - v_first + 1;
       exit;
     end if;
 
     v_batch := case
-      -- the other end of the list shows whether every class meets it
+      -- does every class meet it? try the other end of the list
       when v_in_a_row = v_few then v_class_ids[v_last : v_last]
       else v_class_ids[v_first : least(v_first - 1 + least(v_size, p_max_classes - p_run.classes_activated), v_last)]
     end;
@@ -88,7 +88,7 @@ begin
           if left(sqlstate, 2) not in ('53', '57', '58', 'XX') or p_failed_before then
             v_in_a_row := 0;
           elsif v_in_a_row < v_few then
-            -- out of resources, stopped by an operator, I/O or internal error: perhaps of a trigger of this class alone
+            -- out of resources, operator intervention, I/O or internal error: perhaps only in a trigger of this class
             v_in_a_row := v_in_a_row + 1;
           else
             raise;

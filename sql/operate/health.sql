@@ -1,4 +1,4 @@
--- Computed from the platform's rows and not from pg_cron's log, so that it is true even when pg_cron does not run.
+-- Computed from the platform's rows, not from pg_cron's log, so it is right even when pg_cron does not run.
 create or replace function class_activation.health(p_not_before time default null, p_grace interval default '1 hour')
 returns table (
   status text, last_run_at timestamptz, seconds_since_last_run bigint, overdue_classes bigint,
@@ -28,7 +28,7 @@ begin
   );
   seconds_since_last_run := extract(epoch from now() - last_run_at)::bigint;
 
-  -- of invalid zones and dates also those that no run has recorded yet
+  -- including invalid zones and dates that no run has recorded yet
   select count(*) filter (where s.overdue),
     coalesce(extract(epoch from now() - min(s.due_at) filter (where s.overdue)), 0)::bigint,
     count(*) filter (where p.class_id is not null or s.problem_sqlstate is not null),

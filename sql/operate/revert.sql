@@ -7,7 +7,7 @@ set search_path = pg_catalog, pg_temp
 set row_security = off
 set lock_timeout = '1ms'
 set jit = off
--- arrays and common table expressions have no statistics: thousands of enrollments must not be joined row by row
+-- arrays and CTEs have no statistics, so thousands of enrollments would be joined row by row
 set enable_nestloop = off
 as $function$
 #variable_conflict use_column
@@ -50,7 +50,7 @@ begin
       and array_position(a.update_user_ids, c.update_user_id) > 0
   );
 
-  -- the enrollments of these classes that have the values of the run; a class of which one is locked is left out
+  -- the enrollments that still have the values of the run, without the classes in which one is locked
   execute class_activation_internal.platform_sql($sql$
     with own as materialized (
       select e.id, e.{class_column} as class_id

@@ -1,5 +1,5 @@
 -- A hold ends when the status or the start date of its class changes, and outlasts any other edit. The class shows a
--- change, the platform's history one that was undone.
+-- change; the platform's history shows one that was undone.
 create or replace function class_activation_internal.current_holds()
 returns table (class_id integer, run_id bigint)
 language plpgsql stable

@@ -1,5 +1,5 @@
--- The statement itself names its schemas and operators, since the search path is the application's; policies apply to
--- what it sets off.
+-- The statement qualifies its names and operators, because the search path is the application's. Row security applies to
+-- the triggers that it fires.
 create or replace function class_activation_internal.execute_as_application(
   p_statement text, p_ids integer[] default null, p_user_id integer default null,
   p_enrolled_at timestamptz default null

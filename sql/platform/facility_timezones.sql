@@ -1,4 +1,4 @@
--- Callers have called lock_platform, so this is the platform's table.
+-- Callers have called lock_platform, so public.facilities is the platform's table.
 create or replace function class_activation_internal.facility_timezones()
 returns table (timezone text, facilities text, problem text)
 language plpgsql stable

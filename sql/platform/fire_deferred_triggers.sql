@@ -1,6 +1,6 @@
 -- Deferred triggers would run at commit, outside the subtransaction of their class, so that one class would stop all
--- others. They run now, as the owner; but only if the caller has the owner's rights anyway, because the caller may have
--- deferred triggers of its own. For any other caller they stay deferred and run at commit, as that caller.
+-- others. They run now, as the owner, but only if the caller has the owner's rights anyway: a caller may have deferred
+-- triggers of its own. For any other caller they stay deferred and run at commit, as that caller.
 create or replace function class_activation_internal.fire_deferred_triggers()
 returns void
 language plpgsql volatile
@@ -15,7 +15,7 @@ begin
   end if;
   perform class_activation_internal.execute_as_application('set constraints all immediate');
 
-  -- SET CONSTRAINTS refuses a name that a constraint that is not deferrable also has in that schema
+  -- SET CONSTRAINTS rejects a name if any constraint of that name in the schema is not deferrable
   select string_agg(c.name, ', ') into v_initially_deferred
   from (
     select format('%s.%I', d.connamespace::regnamespace, d.conname) as name

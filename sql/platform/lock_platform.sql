@@ -1,6 +1,6 @@
--- Every call that looks at the platform begins here. It waits for one table, that of the classes, while it holds no
--- lock; the others it takes without waiting. So a migration of the platform never meets a deadlock with it, and the
--- shape cannot change before the transaction ends.
+-- Every call that reads the platform begins here. It waits only for the table of classes, before it holds any lock, and
+-- takes the others without waiting. So it never deadlocks with a migration of the platform, and the shape cannot change
+-- before the transaction ends.
 create or replace function class_activation_internal.lock_platform()
 returns void
 language plpgsql volatile
@@ -17,7 +17,7 @@ begin
       v_tables := class_activation_internal.platform_sql(v_template);
       execute format('lock table %s in access share mode', split_part(v_tables, ';', 1));
       execute format('lock table %s in access share mode nowait', split_part(v_tables, ';', 2));
-      -- a migration that was waited for may have renamed or replaced what was found before
+      -- the migration that held the lock may have renamed or replaced a table
       exit when class_activation_internal.platform_sql(v_template) = v_tables;
       raise lock_not_available;
     exception
@@ -37,7 +37,7 @@ begin
     end;
     perform pg_sleep(0.02);
   end loop;
-  -- rows that policies hide are an error of the run, not of one class
+  -- hidden rows are an error of the run, not of one class
   if row_security_active('public.program_class_enrollments') then
     raise insufficient_privilege using
       message = 'query would be affected by row-level security policy for table "program_class_enrollments"',

@@ -24,7 +24,7 @@ begin
       end
     from carrier c
   ), job as materialized (
-    -- whom the job trusts: once it is installed, the owner of its schema
+    -- the role that the job trusts: once installed, the owner of its schema
     select coalesce((select n.nspowner from pg_namespace n where n.nspname = 'class_activation'), t.owner) as owner
     from tables_owner t
   ), shape as materialized (
@@ -38,7 +38,7 @@ begin
     cross join lateral (values
       ('facilities', 'select', 'id integer, name text, timezone text, deleted_at'),
       ('users', 'select', 'id integer, username text, deleted_at'),
-      -- the platform has kept the status as text before
+      -- early versions of the platform have the status as text
       (s.classes, 'select, update', 'id integer, facility_id integer, status enum or text, start_dt date, archived_at,'
         ' deleted_at, updated_at timestamp with time zone, update_user_id integer'),
       (case when s.cohorts then s.classes end, 'select', 'class_id integer'),
@@ -48,7 +48,7 @@ begin
         ' updated_at timestamp with time zone, update_user_id integer'),
       ('program_classes_history', 'select', 'id integer or bigint, parent_ref_id integer or bigint, table_name text,'
         ' before_update json, after_update json, created_at timestamp with time zone'),
-      -- the platform has it since its migration 49; without it nothing is written there
+      -- since the platform's migration 49; optional
       ('change_log_entries', 'insert', 'table_name text, parent_ref_id integer or bigint, field_name text,'
         ' old_value text, new_value text, created_at timestamp with time zone, user_id integer or bigint')
     ) n (table_name, privileges, columns)
@@ -63,7 +63,7 @@ begin
     cross join job j
     left join pg_class c on c.oid = to_regclass('public.' || t.table_name)
   ), used_table as materialized (
-    -- a change log that the job does not trust is none
+    -- an untrusted change log is ignored
     select t.* from needed_table t where t.trusted or t.table_name <> 'change_log_entries'
   ), missing (position, description) as (
     select 1, format(case when t.oid is null then 'table public.%s' else 'public.%s as a table' end, t.table_name)
@@ -77,7 +77,7 @@ begin
     join used_table t on t.table_name = n.table_name and t.relkind in ('r', 'p')
     left join pg_attribute a on a.attrelid = t.oid and a.attname = n.column_name and not a.attisdropped
     left join pg_type y on y.oid = a.atttypid
-    -- of a domain
+    -- the base type of a domain
     left join pg_type b on b.oid = coalesce(nullif(y.typbasetype, 0), y.oid)
     where a.attname is null
       or not case n.type
@@ -114,7 +114,7 @@ begin
     cross join shape s
     where t.relkind in ('r', 'p')
       and not t.trusted and j.owner is not null
-      -- only names are read from the tier above the cohorts
+      -- the tier above the cohorts is read for names only
       and not (s.cohorts and t.table_name = 'program_classes')
 
     union all
@@ -134,7 +134,7 @@ begin
       and not has_sequence_privilege(j.owner, q.name, 'usage')
 
     union all
-    -- for a role that bypasses row security only itself can tell
+    -- only the role itself can tell whether it bypasses row security
     select 6, format('rows of public.%s, to which row security applies for role %s', t.table_name, j.owner::regrole)
     from used_table t
     cross join job j
@@ -145,7 +145,7 @@ begin
           and not has_table_privilege(j.owner, 'pg_authid', 'insert')
       end
   )
-  -- a table that is named twice above
+  -- a table may be listed twice above
   select m.description from missing m group by m.position, m.description order by m.position, m.description;
 end;
 $function$;

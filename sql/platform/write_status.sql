@@ -1,5 +1,5 @@
--- Each class is written once, because every update of it becomes a row of its history. The row in the change log is
--- the one that the screens would add, and the only one that staff see.
+-- Each class is updated once, because every update adds a row to its history. The entry in the change log is the one that
+-- the screens would add, and the only one that staff see.
 create or replace function class_activation_internal.write_status(
   p_class_ids integer[], p_from text, p_to text, p_user_id integer
 )

@@ -54,9 +54,9 @@ begin
       join facility f on f.id = c.facility_id
       left join class_activation_internal.current_holds() h on h.class_id = c.id
       cross join lateral (
-        -- Go's zero time, in UTC and west of it, is what the platform stores for no date
+        -- the platform stores a missing date as Go's zero time, in UTC or west of it
         select coalesce(c.start_dt in (date '0001-01-01', date '0001-12-31 BC'), true) as no_start_date,
-          -- what a timestamp can hold in every zone
+          -- the range of a timestamp, in every zone
           c.start_dt between date '4713-01-01 BC' and date '294275-12-31' as in_range
       ) r
       where c.status = 'Scheduled'
