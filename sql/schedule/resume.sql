@@ -1,16 +1,12 @@
 create or replace function class_activation.resume()
 returns boolean
-language plpgsql
-volatile
-security definer
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '2s'
 as $function$
-declare
-  v_paused_until constant timestamptz := (select s.paused_until from class_activation.settings s);
 begin
-  update class_activation.settings s set paused_until = null where s.paused_until is not null;
-  return coalesce(v_paused_until > now(), false);
+  update class_activation.settings s set paused_until = null where s.paused_until > now();
+  return found;
 end;
 $function$;
 

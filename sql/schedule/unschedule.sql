@@ -1,7 +1,6 @@
 create or replace function class_activation.unschedule()
 returns integer
-language plpgsql
-volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 set row_security = on
 as $function$
@@ -10,15 +9,13 @@ declare
   v_removed integer := 0;
 begin
   if v_job.elsewhere then
-    raise exception using
-      errcode = '55000',
+    raise exception using errcode = '55000',
       message = format('the pg_cron job is in another database, %I', v_job.cron_database),
       hint = format('Run in database %I, as role %I or a superuser: %s', v_job.cron_database, v_job.created_by, v_job.remove)
         || ' Then here: update class_activation.settings set cron_database = null, job_database = null, job_username = null;'
         || ' Alembic does both with -x cron_url=postgresql://...';
   elsif v_job.created_by is not null and v_job.version is not null and v_job.visible is not true then
-    raise exception using
-      errcode = '42501',
+    raise exception using errcode = '42501',
       message = format('the pg_cron job of role %I is not visible to role %I', v_job.created_by, current_user),
       hint = format('Let role %I or a superuser run: select class_activation.unschedule();', v_job.created_by);
   end if;
