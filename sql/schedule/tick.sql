@@ -2,9 +2,7 @@
 -- a run; pruning the ticks first makes it happen once a day.
 create or replace function class_activation.tick()
 returns bigint
-language plpgsql
-volatile
-security definer
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set row_security = on
 as $function$
@@ -14,56 +12,32 @@ declare
   v_activated bigint;
 begin
   insert into class_activation.ticks (ticked_at) values (now());
-  select s.paused_until, (select min(t.ticked_at) from class_activation.ticks t)
-  into v_paused_until, v_oldest_tick
+  select s.paused_until, (select min(t.ticked_at) from class_activation.ticks t) into v_paused_until, v_oldest_tick
   from class_activation.settings s;
   if v_paused_until > now() then
     return null;
   end if;
 
   select count(*) into v_activated from class_activation_internal.run(now(), null, null, true);
-  if v_activated > 0
-    or v_oldest_tick >= now() - interval '8 days'
-  then
+  if v_activated > 0 or v_oldest_tick >= now() - interval '8 days' then
     return v_activated;
   end if;
 
   perform set_config('lock_timeout', '100ms', true);
   begin
-    delete from class_activation.ticks t
-    where t.ctid = any (array(
-      select o.ctid from class_activation.ticks o where o.ticked_at < now() - interval '7 days' for update skip locked
-    ));
-    delete from class_activation.runs r
-    where r.id = any (array(
-      select o.id
-      from class_activation.runs o
-      where o.started_at < now() - interval '90 days'
-      for update skip locked
-    ));
+    delete from class_activation.ticks t where t.ticked_at < now() - interval '7 days';
+    delete from class_activation.runs r where r.started_at < now() - interval '90 days';
   exception when query_canceled or others then
     raise warning 'housekeeping failed: %', sqlerrm;
   end;
   begin
     if (class_activation_internal.job()).visible and has_table_privilege('cron.job_run_details', 'delete') then
-      -- by command, because a job that is scheduled again has another jobid; up to the newest run that is old enough,
-      -- because a run that could not connect has no time; and in portions, because the log may be long
+      -- by command, because a job that is scheduled again has another jobid; and by runid, because a run that could not
+      -- connect has no time
       delete from cron.job_run_details d
-      where d.runid = any (array(
-        select o.runid
-        from cron.job_run_details o
-        where o.database = current_database()
-          and o.command = 'select class_activation.tick()'
-          and o.runid <= (
-            select max(p.runid)
-            from cron.job_run_details p
-            where p.database = current_database()
-              and p.command = 'select class_activation.tick()'
-              and p.start_time < now() - interval '7 days'
-          )
-        order by o.runid
-        limit 10000
-      ));
+      where d.database = current_database()
+        and d.command = 'select class_activation.tick()'
+        and d.runid <= (select max(o.runid) from cron.job_run_details o where o.start_time < now() - interval '7 days');
     end if;
   exception when query_canceled or others then
     raise warning 'housekeeping of pg_cron''s log failed: %', sqlerrm;
