@@ -1,79 +1,62 @@
-create or replace function class_activation.schedule(
-  p_schedule text default null,
-  p_not_before time default null
-)
+create or replace function class_activation.schedule(p_schedule text default null, p_not_before time default null)
 returns bigint
-language plpgsql
-volatile
+language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 set row_security = on
 as $function$
 declare
+  v_settings class_activation.settings;
   v_job record;
   v_other name;
   v_jobid bigint;
-  v_hour_only constant boolean := p_schedule is null and p_not_before is not null;
 begin
   update class_activation.settings s
-  set schedule = coalesce(p_schedule, s.schedule),
-    not_before = coalesce(p_not_before, s.not_before);
+  set schedule = coalesce(p_schedule, s.schedule), not_before = coalesce(p_not_before, s.not_before)
+  returning s.* into v_settings;
   if not found then
-    raise exception using
-      errcode = '55000',
+    raise exception using errcode = '55000',
       message = 'class_activation.settings has no row',
       hint = 'insert into class_activation.settings default values;';
   end if;
   v_job := class_activation_internal.job();
 
-  if v_hour_only and (v_job.elsewhere or v_job.version is null) then
-    -- the next tick reads it
-    return null;
-  elsif v_job.elsewhere then
-    raise exception using
-      errcode = '55000',
-      message = format('the job is in another database, %I', v_job.cron_database),
-      hint = format('Run in database %I, as %s: %s %s', v_job.cron_database,
+  if v_job.elsewhere or v_job.version is null then
+    if p_schedule is null and p_not_before is not null then
+      return null;  -- the next tick reads it
+    end if;
+    raise exception using errcode = '55000',
+      message = case when v_job.elsewhere then format('the job is in another database, %I', v_job.cron_database)
+        else format('extension pg_cron is not in database %I', current_database()) end,
+      hint = case when v_job.elsewhere then format('Run in database %I', v_job.cron_database)
+          else 'If it is in another database, run there' end
+        || format(', as %s: %s %s Then here: update class_activation.settings set schedule = %L, not_before = %L,'
+          || ' cron_database = %L, job_database = %L, job_username = %L, scheduled_at = now();',
           case when v_job.role_is_gone then 'a superuser' else format('role %I or a superuser', v_job.username) end,
-          v_job.clear, v_job.put)
-        || format(' Then here: update class_activation.settings set schedule = %L, not_before = %L, job_database = %L,'
-          || ' job_username = %L;',
-          coalesce(p_schedule, (select s.schedule from class_activation.settings s)),
-          coalesce(p_not_before, (select s.not_before from class_activation.settings s)), current_database(), v_job.username);
-  elsif v_job.version is null then
-    raise exception using
-      errcode = '55000',
-      message = format('extension pg_cron is not in database %I', current_database()),
-      hint = format('If it is in another database, run there, as role %I or a superuser: %s %s', v_job.username, v_job.clear,
-          v_job.put)
-        || format(' Then here: update class_activation.settings set schedule = %L, cron_database = ''THAT DATABASE'','
-          || ' job_database = %L, job_username = %L, scheduled_at = now();',
-          coalesce(p_schedule, (select s.schedule from class_activation.settings s)), current_database(), v_job.username)
-        || ' Alembic does both with -x cron_url=postgresql://... If it is in no database yet, let a superuser run here: '
-        || format('create extension pg_cron; grant usage on schema cron to %I;', current_user);
+          v_job.clear, v_job.put, v_settings.schedule, v_settings.not_before,
+          case when v_job.elsewhere then v_job.cron_database else 'THAT DATABASE' end, current_database(), v_job.username)
+        || case when v_job.elsewhere then '' else
+          format(' Alembic does both with -x cron_url=postgresql://... If it is in no database yet, let a superuser run'
+            || ' here: create extension pg_cron; grant usage on schema cron to %I;', current_user) end;
   elsif v_job.visible is null then
-    raise exception using
-      errcode = '42501',
+    raise exception using errcode = '42501',
       message = format('role %I may not use schema cron', current_user),
       hint = format('Let a superuser run: grant usage on schema cron to %I;', current_user);
   end if;
 
   -- another job on top would run besides, or crash pg_cron's launcher if its role is gone
-  v_other := case when not v_job.visible or v_job.username <> current_user or v_job.role_is_gone then v_job.created_by end;
-  if v_other is null then
-    select j.username::name into v_other from cron.job j where j.jobname = v_job.jobname and j.username <> current_user;
-  end if;
+  v_other := coalesce(
+    case when not v_job.visible or v_job.username <> current_user or v_job.role_is_gone then v_job.created_by end,
+    (select min(j.username)::name from cron.job j where j.jobname = v_job.jobname and j.username <> current_user));
   if v_other is not null and not current_setting('is_superuser')::boolean then
-    raise exception using
-      errcode = '42501',
+    raise exception using errcode = '42501',
       message = format('the pg_cron job belongs to role %I, and only that role or a superuser can change it', v_other),
-      hint = case
-        when v_job.role_is_gone then
+      hint = case when v_job.role_is_gone then
           format('Role %1$I was renamed or dropped, and pg_cron''s launcher crashes if it meets the job: let a superuser run'
             || ' select class_activation.schedule(); or, if it is now %2$s: alter role %2$s rename to %1$I;', v_other,
             (select n.nspowner::regrole from pg_namespace n where n.nspname = 'class_activation'))
         else format('Run as role %I or a superuser: select class_activation.schedule(%s);', v_other,
           concat_ws(', ', 'p_schedule => ' || quote_literal(p_schedule), 'p_not_before => ' || quote_literal(p_not_before)))
-      end;
+        end;
   end if;
 
   execute v_job.clear;
