@@ -28,15 +28,13 @@ begin
       when bool_or(o.installed) then 'alembic upgrade head'
       else 'alter ... set schema, or drop what does not belong here'
     end
-  from object o
-  where o.difference is not null
+  from object o where o.difference is not null
   union all
   select 'ownership', 'error',
     format('not owned by %s, which owns schema class_activation: ', v_owner) || string_agg(o.name, ', ' order by o.name),
     'everything is owned by the owner of the schema',
     string_agg(format('alter %s owner to %s;', o.name, v_owner), ' ' order by o.name)
-  from object o
-  where o.kind in ('function', 'table') and o.installed and o.owner <> v_owner
+  from object o where o.kind in ('function', 'table') and o.installed and o.owner <> v_owner
   union all
   select 'grants', 'error',
     'every role may execute ' || string_agg(g.function, ', ' order by g.function) filter (where g.grantee = 0),
@@ -79,8 +77,7 @@ begin
     'no other function has the name of the job',
     string_agg(format('alter function %s rename to not_of_class_activation;', p.oid::regprocedure), ' ')
   from pg_proc p
-  where p.pronamespace = 'public'::regnamespace
-    and p.proname = 'activate_scheduled_classes'
+  where p.pronamespace = 'public'::regnamespace and p.proname = 'activate_scheduled_classes'
     and p.oid is distinct from to_regprocedure('public.activate_scheduled_classes(timestamptz, time, integer)')
   union all
   -- platform_sql does not take these for tables of the platform, because another role may have made them

@@ -9,14 +9,13 @@ set lock_timeout = '10ms'
 as $function$
 declare
   v_knows boolean := has_table_privilege('class_activation.settings', 'select')
-    and has_table_privilege('class_activation.ticks', 'select')
     and has_function_privilege('class_activation_internal.job(text)', 'execute');
   v_settings class_activation.settings;
   v_last_tick timestamptz;
   v_job record;
   v_cron_database name;
   v_late boolean;
-  v_running integer;
+  v_running bigint;
   v_libraries text;
   v_off boolean;
 begin
@@ -57,24 +56,21 @@ begin
           when v_late then format('the job of role %s is not visible to role %s', v_job.created_by, current_user)
         end,
         format('the job of role %s, which role %s cannot see, calls', v_job.created_by, current_user),
-        case when v_job.role_is_gone then format(e'-- as a superuser:\nselect class_activation.schedule();'
-            || e'\n-- or, if that role is now %1$s: alter role %1$s rename to %2$I;',
-            (select n.nspowner::regrole from pg_namespace n where n.nspname = 'class_activation'), v_job.created_by)
-          else format(e'-- as role %s or a superuser:\nselect class_activation.schedule();', v_job.created_by) end);
+        format(e'-- as %sa superuser:\nselect class_activation.schedule();',
+          case when not v_job.role_is_gone then format('role %s or ', v_job.created_by) end));
     elsif v_job.visible and not v_job.elsewhere then
       return query
       select 'job', 'error',
-        case count(j.jobid)
+        case count(*)
           when 0 then 'there is no job ' || v_job.jobname
           when 1 then string_agg(w.difference, '; ')
-          else format('%s is scheduled %s times: ', v_job.jobname, count(j.jobid))
+          else format('%s is scheduled %s times: ', v_job.jobname, count(*))
             || string_agg(format('job %s of role %s', j.jobid, j.username), ', ' order by j.jobid)
         end,
         string_agg(format('job %s of role %s is as class_activation.settings say', j.jobid, j.username), ', '),
         'select class_activation.schedule();'
-      from (values (v_job.jobname)) n (jobname)
-      left join cron.job j on j.jobname = n.jobname
-      left join lateral (
+      from cron.job j
+      cross join lateral (
         select string_agg(format('job %s ', j.jobid) || d.text, ', ') as difference
         from (values
           (not j.active, 'is not active'),
@@ -85,8 +81,8 @@ begin
           (v_job.created_by is null, 'is not in class_activation.settings')
         ) d (differs, text)
         where d.differs
-      ) w on true
-
+      ) w
+      where j.jobname = v_job.jobname
       union all
       select 'job_runs', 'error',
         case
@@ -101,14 +97,12 @@ begin
         select d.* from cron.job j join cron.job_run_details d on d.jobid = j.jobid
         where j.jobname = v_job.jobname order by d.runid desc limit 1
       ) r on (r.start_time > v_last_tick) is not false
-
       union all
       select 'job_roles_exist', 'error',
         'pg_cron''s launcher crashes and no job runs, because the role does not exist: '
           || string_agg(format('job %s of role %s', j.jobid, j.username), ', '),
         'the role of every visible job exists', string_agg(format('select cron.unschedule(%s);', j.jobid), ' ')
-      from cron.job j
-      where to_regrole(quote_ident(j.username)) is null;
+      from cron.job j where to_regrole(quote_ident(j.username)) is null;
     end if;
 
     if v_job.created_by is not null and has_table_privilege('pg_roles', 'select') then
@@ -128,23 +122,21 @@ begin
     'pg_cron''s launcher runs, or will after promotion',
     format(e'-- %sas a superuser:\n', 'in database ' || nullif(v_cron_database, current_database()) || ', ')
       || 'select cron.unschedule(jobid) from cron.job where to_regrole(quote_ident(username)) is null;'
-      || ' -- the launcher crashes if the role of a job does not exist; otherwise see the server''s log, and restart the server');
+      || ' -- the launcher crashes if the role of a job does not exist; otherwise see the server''s log, and restart it');
   if not pg_has_role('pg_read_all_settings', 'usage') then
     return;
   end if;
 
   v_libraries := current_setting('shared_preload_libraries');
   v_off := coalesce(current_setting('cron.launch_active_jobs', true) = 'off', false);
-  v_running := (
-    select count(*)::integer
-    from pg_stat_get_activity(null) a
-    where a.application_name like 'pg_cron%' and a.application_name <> 'pg_cron scheduler'
-      or a.backend_type like 'pg_cron%' and a.backend_type <> 'pg_cron launcher'
-  );
+  select count(*) into v_running
+  from pg_stat_get_activity(null) a
+  where (a.application_name ~ '^pg_cron' or a.backend_type ~ '^pg_cron') and a.application_name <> 'pg_cron scheduler';
   return query
-  select c.check_name, c.level, c.failure, c.success, format(
+  select c.check_name, c.level, c.failure, c.success,
     case when current_setting('is_superuser')::boolean and current_setting('allow_alter_system', true) is distinct from 'off'
-      then 'alter system set %s; -- then %s' else '-- in the configuration of the server: %s, then %s' end, c.setting, c.activate)
+      then format('alter system set %s; -- then %s', c.setting, c.activate)
+      else format('-- in the configuration of the server: %s, then %s', c.setting, c.activate) end
   from (values
     ('pg_cron_preloaded', 'error',
       case when v_libraries !~ '(^|[, "])pg_cron($|[, "])' then
@@ -177,8 +169,7 @@ begin
     select 'pg_cron_timezone', 'warning',
       'cron.timezone is ' || max(s.setting) || format(', so the hours of the schedule %s are not GMT', v_settings.schedule),
       'cron.timezone does not change when the job is called',
-      case when v_job.elsewhere then format(e'-- in database %s:\n%s\n-- then here:\nupdate class_activation.settings set'
-          || ' schedule = ''*/15 * * * *'';', v_cron_database, (class_activation_internal.job('*/15 * * * *')).put)
+      case when v_job.elsewhere then 'alembic -x cron_url=postgresql://... -x schedule=''*/15 * * * *'' upgrade head'
         else 'select class_activation.schedule(''*/15 * * * *'');' end
     from pg_show_all_settings() s
     where s.name = 'cron.timezone' and s.setting not in ('GMT', 'UTC')

@@ -13,9 +13,8 @@ declare
   v_last_run class_activation.runs;
   v_last_tick timestamptz;
   v_expected timestamptz;
-  v_missing text;
-  v_no_user text;
-  v_create text;
+  v_failure text;
+  v_hint text;
 begin
   select s.* into v_settings from class_activation.settings s;
   return query values ('settings', 'error',
@@ -35,19 +34,18 @@ begin
       select 'platform', 'warning', 'locked, as by a migration: ' || coalesce(string_agg(distinct
           format('process %s of role %s on %s', l.pid, pg_get_userbyid(s.usesysid), c.oid::regclass), ', '), sqlerrm),
         null, 'ask again when it has ended'
-      from pg_lock_status() l
+      from pg_stat_get_activity(pg_backend_pid()) m
+      join pg_lock_status() l on l.database = m.datid
       join pg_class c on c.oid = l.relation and c.relnamespace = 'public'::regnamespace
-      cross join lateral pg_stat_get_activity(l.pid) s
-      where l.mode = 'AccessExclusiveLock'
-        and l.pid is not null
-        and l.database = (select m.datid from pg_stat_get_activity(pg_backend_pid()) m);
+      join pg_stat_get_activity(null) s on s.pid = l.pid
+      where l.mode = 'AccessExclusiveLock';
       return;
     when object_not_in_prerequisite_state or undefined_table or insufficient_privilege then
-      v_missing := sqlerrm;
+      v_failure := sqlerrm;
   end;
-  v_missing := coalesce('missing: ' || (select string_agg(m, ', ') from class_activation.prerequisites() m), v_missing);
-  return query values ('platform', 'error', v_missing, 'all tables, columns, labels and rights are there',
-    case when v_missing ~ '(: |, )(table|column|label) '
+  v_failure := coalesce('missing: ' || (select string_agg(m, ', ') from class_activation.prerequisites() m), v_failure);
+  return query values ('platform', 'error', v_failure, 'all tables, columns, labels and rights are there',
+    case when v_failure ~ '(: |, )(table|column|label) '
       then 'install a version of class activation that supports this schema of the platform'
       else 'let the owners of the tables grant the rights, or drop the policies' end);
 
@@ -70,23 +68,21 @@ begin
           v_job.show, v_job.clear, v_job.put)
       else 'select class_activation.schedule();' end),
     ('pause', 'warning',
-      case
-        when v_settings.paused_until = 'infinity' then 'the job is paused'
-        when v_settings.paused_until > now() then format('the job is paused until %s', v_settings.paused_until)
-      end,
+      case when v_settings.paused_until > now() then
+        'the job is paused' || coalesce(' until ' || nullif(v_settings.paused_until, 'infinity'), '') end,
       'the job is not paused', 'select class_activation.resume();'),
     ('clock', 'error',
       case when v_last_tick > statement_timestamp() then
         format('the clock is behind the last tick, which was at %s', v_last_tick) end,
       'the clock is not behind the last tick', 'correct the server''s clock; pg_cron starts no job until it catches up');
-  if v_missing is not null then
+  if v_failure is not null then
     return;
   end if;
 
   begin
     perform class_activation.batch_user();
   exception when no_data_found then
-    get stacked diagnostics v_no_user = message_text, v_create = pg_exception_hint;
+    get stacked diagnostics v_failure = message_text, v_hint = pg_exception_hint;
   end;
   return query execute class_activation_internal.platform_sql($sql$
     select 'batch_user', 'error', coalesce($1, case when count(*) > 1 then
@@ -94,10 +90,9 @@ begin
       'there is one live user system_batch',
       coalesce($2, format('update public.users set deleted_at = now() where username = ''system_batch'' and id <> %s'
         || ' and deleted_at is null;', min(u.id)))
-    from {users} u
-    where u.username = 'system_batch' and u.deleted_at is null
+    from {users} u where u.username = 'system_batch' and u.deleted_at is null
   $sql$)
-  using v_no_user, regexp_replace(v_create, '^[A-Z][a-z]+ it: ', '');
+  using v_failure, regexp_replace(v_hint, '^[A-Z][a-z]+ it: ', '');
 
   return query
   with legacy (name, iana_name) as (
@@ -110,11 +105,9 @@ begin
     select z.timezone as name, z.facilities, l.iana_name,
       case when z.problem is null then 'timezone_names' else 'timezones' end as check_name,
       -- PostgreSQL answers with the spelling of the IANA database; reading pg_timezone_names takes 50 ms
-      case when z.problem is null
-        and z.timezone !~* '^right/'
-        and (z.timezone ~* '^(utc|uct|gmt|zulu)$'
+      case when z.problem is null and z.timezone !~* '^right/' and (z.timezone ~* '^(utc|uct|gmt|zulu)$'
           or not exists (select from pg_timezone_abbrevs a where lower(a.abbrev) = lower(z.timezone)))
-      then set_config('TimeZone', z.timezone, true) end as spelling
+        then set_config('TimeZone', z.timezone, true) end as spelling
     from class_activation_internal.facility_timezones() z
     left join legacy l on l.name = lower(z.timezone)
     where z.facilities is not null
@@ -123,11 +116,9 @@ begin
     k.failure || string_agg(format('%s at facility %s', coalesce(quote_literal(z.name), 'null'), z.facilities), '; '
       order by z.name) filter (where z.check_name is not null),
     k.success,
-    concat_ws(' ',
-      string_agg(format('update public.facilities set timezone = %L where timezone = %L;', z.iana_name, z.name), ' ')
-        filter (where z.iana_name is not null),
-      case when bool_or(z.iana_name is null) then
-        '-- set facilities.timezone to the name in pg_timezone_names of the place where the facility is' end)
+    string_agg(distinct case when z.iana_name is not null then
+        format('update public.facilities set timezone = %L where timezone = %L;', z.iana_name, z.name)
+      else '-- set facilities.timezone to the name in pg_timezone_names of the place where the facility is' end, e'\n')
   from (values
     ('timezones', 'error', 'unknown to PostgreSQL, so classes there are not activated: ',
       'every facility has a valid time zone'),
@@ -135,11 +126,9 @@ begin
       'every valid time zone is an IANA name')
   ) k (check_name, level, failure, success)
   left join zone z on z.check_name = k.check_name
-    and (z.spelling = z.name
-      and z.spelling not in ('localtime', 'Factory', 'posixrules')
-      and (z.spelling ~ '/' or z.spelling !~ '[0-9<]' or z.spelling ~ '^[A-Z]{3}[0-9][A-Z]{3}$')) is not true
-  group by k.check_name, k.level, k.failure, k.success
-  order by k.level;
+    and (z.spelling = z.name and z.spelling not in ('localtime', 'Factory', 'posixrules') and (z.spelling ~ '/'
+      or z.spelling !~ '[0-9<]' or z.spelling ~ '^[A-Z]{3}[0-9][A-Z]{3}$')) is not true
+  group by k.check_name, k.level, k.failure, k.success;
   perform set_config('TimeZone', v_timezone, true);
 
   select h.* into v_health from class_activation.health() h;
@@ -147,9 +136,9 @@ begin
   return query values
     ('overdue_classes', 'error',
       case when v_health.overdue_classes > 0 then
-        format(case v_health.overdue_classes when 1 then '%s class has been due for more than an hour, since %s'
-            else '%s classes have been due for more than an hour, the oldest since %s' end,
-          v_health.overdue_classes, now() - make_interval(secs => v_health.oldest_overdue_seconds)) end,
+        format('%s been due for more than an hour, since %s',
+          v_health.overdue_classes || case v_health.overdue_classes when 1 then ' class has' else ' classes have' end,
+          now() - make_interval(secs => v_health.oldest_overdue_seconds)) end,
       'no class has been due for more than an hour', 'select activate_scheduled_classes();'),
     ('timeouts', 'warning',
       case when v_last_run.classes_left > 0 then
@@ -193,17 +182,11 @@ begin
       when mxid_age(r.xid) between 1 and (select mxid_age(t.relminmxid) from pg_class t where t.oid = r.table_id)
         then array(select m.xid from pg_get_multixact_members(r.xid) m) end)
   $sql$)
-  using array(
-    select p.class_id
-    from class_activation.preview() p
-    where v_last_run.classes_skipped > 0 and p.due and p.problem is null and p.due_at < v_last_run.started_at
-    limit 20
-  );
+  using array(select p.class_id from class_activation.preview() p where v_last_run.classes_skipped > 0
+    and p.due and p.problem is null and p.due_at < v_last_run.started_at limit 20);
 
   return query execute class_activation_internal.platform_sql($sql$
-    with first as materialized (
-      select p.* from class_activation.problems p order by p.class_id limit 3
-    )
+    with first as materialized (select p.* from class_activation.problems p order by p.class_id limit 3)
     select 'problems', 'error',
       case n.problems when 0 then null when 1 then '1 class failed: ' else n.problems || ' classes failed, the first: ' end
         || string_agg(format('class %s%s at %s: %s %s', p.class_id, ' (' || c.class_name || ')', f.name, p.sqlstate,

@@ -8,8 +8,7 @@ as $function$
 begin
   return query
   select n.oid, 'schema', format('schema %I', n.nspname), n.nspowner, n.nspacl, ''
-  from pg_namespace n
-  where n.nspname in ('class_activation', 'class_activation_internal')
+  from pg_namespace n where n.nspname in ('class_activation', 'class_activation_internal')
   union all
   select p.oid, 'function', format('function %s', p.oid::regprocedure), p.proowner, p.proacl,
     md5(concat(pg_get_functiondef(p.oid), obj_description(p.oid, 'pg_proc')))
@@ -37,8 +36,7 @@ begin
   -- of its table only the columns, because the platform may rename it
   select i.indexrelid, 'index', format('index %s', i.indexrelid::regclass), null, null,
     md5(concat(regexp_replace(pg_get_indexdef(i.indexrelid), ' ON (ONLY )?[^ ]+', ''), i.indisvalid))
-  from pg_index i
-  where i.indexrelid = to_regclass('public.class_activation_due_idx');
+  from pg_index i where i.indexrelid = to_regclass('public.class_activation_due_idx');
 end;
 $function$;
 

@@ -9,11 +9,11 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 set row_security = on
 set lock_timeout = '50ms'
+set jit = off
 as $function$
 declare
   v_database constant name := current_database();
   v_superuser constant boolean := current_setting('is_superuser')::boolean;
-  v_owner constant name := (select pg_get_userbyid(n.nspowner) from pg_namespace n where n.nspname = 'class_activation');
   v_command constant text := 'select class_activation.tick()';
   v_settings class_activation.settings;
   v_names text;
@@ -37,28 +37,26 @@ begin
   select e.extversion, case when has_schema_privilege(n.oid, 'usage') then
       not row_security_active('cron.job') or coalesce(created_by = current_user, true) end
   into version, visible
-  from pg_extension e
-  join pg_namespace n on n.nspname = 'cron'
-  where e.extname = 'pg_cron';
+  from pg_extension e join pg_namespace n on n.nspname = 'cron' where e.extname = 'pg_cron';
 
-  username := coalesce(
-    case when not role_is_gone
-      and coalesce(has_function_privilege(created_by, to_regprocedure('class_activation.tick()'), 'execute'), true)
-    then created_by end,
-    case when v_superuser and (select r.rolcanlogin from pg_roles r where r.rolname = v_owner) then v_owner end,
-    current_user
-  );
+  username := current_user;
+  if created_by is not null and not role_is_gone
+    and coalesce(has_function_privilege(created_by, to_regprocedure('class_activation.tick()'), 'execute'), true) then
+    username := created_by;
+  elsif v_superuser then
+    username := coalesce((select r.rolname from pg_namespace n join pg_roles r on r.oid = n.nspowner
+      where n.nspname = 'class_activation' and r.rolcanlogin), username);
+  end if;
   jobname := 'activate_scheduled_classes' || case when elsewhere or version is null then '@' || v_database else '' end;
   v_names := concat_ws(', ', quote_literal(jobname), case when elsewhere and v_settings.job_database <> v_database then
     quote_literal('activate_scheduled_classes@' || v_settings.job_database) end);
   show := format(regexp_replace($show$select n.jobname, j.jobid, j.schedule, j.command, j.active, j.database, j.username,
     exists (select from pg_database d where d.datname = j.database) as database_exists,
     pg_catalog.to_regrole(pg_catalog.quote_ident(j.username)) is not null as role_exists,
-    exists (select from pg_stat_activity a where a.application_name = 'pg_cron scheduler') as launcher_runs,
-    r.status, r.return_message, r.start_time
-    from pg_catalog.unnest(array[%s]) n (jobname) left join cron.job j on j.jobname = n.jobname left join lateral
-    (select o.* from cron.job_run_details o where o.jobid = j.jobid order by o.runid desc limit 1) r on true;$show$,
-    '\s+', ' ', 'g'), v_names);
+    exists (select from pg_stat_activity a where a.application_name = 'pg_cron scheduler') as launcher_runs, r.status,
+    r.return_message, r.start_time from pg_catalog.unnest(array[%s]) n (jobname) left join cron.job j using (jobname)
+    left join lateral (select o.* from cron.job_run_details o where o.jobid = j.jobid order by o.runid desc limit 1) r
+    on true;$show$, '\s+', ' ', 'g'), v_names);
   remove := format('select cron.unschedule(j.jobid) from cron.job j where j.jobname in (%s);', v_names);
   clear := rtrim(remove, ';') || format(' and (not j.active or (j.jobname, j.database, j.username) is distinct from'
     || ' (%L::name, %L, %L));', jobname, v_database, username);
@@ -102,12 +100,10 @@ $function$;
 
 comment on function class_activation_internal.job(text) is
 'The job in pg_cron, as class_activation.settings describe it, with p_schedule if given:
-  version                       of pg_cron in this database; null: it is not here
-  visible                       whether the caller would see the job in cron.job; null: it may not use schema cron
-  elsewhere, cron_database      whether the job is in another database, and in which
-  created_by, role_is_gone      the role as which the job was created; null: no job was created
-  jobname, username             the job and its role as they should be
-  active                        whether the job in this database is active; null: cannot be told
-  longest_gap, next_tick_at     what the schedule allows between two ticks, and the next one; null: not computed
-  show, clear, put, remove      statements for pg_cron''s database: look; remove all but the right job, and create or
-                                change it; remove it';
+  version, visible            of pg_cron here (null: none), and whether the caller would see the job (null: no usage)
+  elsewhere, cron_database    whether the job is in another database, and in which
+  created_by, role_is_gone    the role as which the job was created (null: there is none)
+  jobname, username, active   the job and its role as they should be, and whether it is active here (null: cannot be told)
+  longest_gap, next_tick_at   between two ticks of the schedule, and the next one (null: not computed)
+  show, clear, put, remove    statements for pg_cron''s database: look, remove all but the right job, create or change it,
+                              remove it';

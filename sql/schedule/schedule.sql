@@ -51,12 +51,9 @@ begin
     raise exception using errcode = '42501',
       message = format('the pg_cron job belongs to role %I, and only that role or a superuser can change it', v_other),
       hint = case when v_job.role_is_gone then
-          format('Role %1$I was renamed or dropped, and pg_cron''s launcher crashes if it meets the job: let a superuser run'
-            || ' select class_activation.schedule(); or, if it is now %2$s: alter role %2$s rename to %1$I;', v_other,
-            (select n.nspowner::regrole from pg_namespace n where n.nspname = 'class_activation'))
-        else format('Run as role %I or a superuser: select class_activation.schedule(%s);', v_other,
-          concat_ws(', ', 'p_schedule => ' || quote_literal(p_schedule), 'p_not_before => ' || quote_literal(p_not_before)))
-        end;
+          'That role was renamed or dropped, and pg_cron''s launcher crashes if it meets the job. Run as a superuser: '
+          else format('Run as role %I or a superuser: ', v_other) end || format('select class_activation.schedule(%s);',
+          concat_ws(', ', 'p_schedule => ' || quote_literal(p_schedule), 'p_not_before => ' || quote_literal(p_not_before)));
   end if;
 
   execute v_job.clear;
@@ -70,11 +67,9 @@ $function$;
 
 comment on function class_activation.schedule(text, time) is
 'Creates, changes or repairs the job in pg_cron, sets schedule and hour in class_activation.settings, and returns the jobid.
-  p_schedule     cron expression in GMT (default: as set; at first every 15 minutes, because each zone''s 5 AM falls on a
-                 quarter hour)
+  p_schedule     cron expression in GMT (default: as set; at first every 15 minutes, when each zone''s 5 AM falls)
   p_not_before   local time of day at which a class becomes Active on its start date (default: as set; at first 05:00);
                  counts from the next tick
-If pg_cron is in another database, the hour alone is set and null returned; for anything else the hint has the statement
-to run there.
+If pg_cron is in another database, the hour alone is set and null returned; for the rest, the error says what to run there.
 Errors: 55000 pg_cron is not in this database, or class_activation.settings has no row; 42501 no usage on schema cron, or
 the job belongs to another role.';

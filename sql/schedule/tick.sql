@@ -32,8 +32,7 @@ begin
   end;
   begin
     if (class_activation_internal.job()).visible and has_table_privilege('cron.job_run_details', 'delete') then
-      -- by command, because a job that is scheduled again has another jobid; and by runid, because a run that could not
-      -- connect has no time
+      -- a job that is scheduled again has another jobid, and a run that could not connect has no time
       delete from cron.job_run_details d
       where d.database = current_database()
         and d.command = 'select class_activation.tick()'
@@ -47,8 +46,7 @@ end;
 $function$;
 
 comment on function class_activation.tick() is
-'What pg_cron calls: records in class_activation.ticks that it came, then activates what is due from the hour of
-class_activation.settings on, unless the job is paused. Once a day, when nothing is due, it also removes ticks older than
-7 days, runs older than 90 days and, if pg_cron is in this database, what pg_cron logged of the job more than 7 days ago.
-Returns how many classes it activated; null while paused.
-Errors: as class_activation.activate_scheduled_classes.';
+'What pg_cron calls: records itself in class_activation.ticks, then activates what is due at the hour of
+class_activation.settings, unless the job is paused. Once a day, when nothing is due, it also removes ticks older than
+7 days, runs older than 90 days and, if pg_cron is in this database, its log of the job that is older than 7 days.
+Returns how many classes it activated; null while paused. Errors: as class_activation.activate_scheduled_classes.';

@@ -33,5 +33,4 @@ $function$;
 comment on function class_activation.unschedule() is
 'Removes the job from pg_cron and returns how many it removed; 0 is fine. class_activation.schedule() creates it again, with
 the schedule and the hour as they were. To stop it for a while, class_activation.pause() is better.
-Errors: 55000 the job is in another database; 42501 it was created as a role whose jobs the caller cannot see. The hint
-has the statement to run.';
+Errors, with the statement to run: 55000 the job is in another database; 42501 the caller cannot see the job of its role.';
