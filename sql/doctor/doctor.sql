@@ -26,7 +26,6 @@ begin
   end loop;
 end;
 $function$;
-
 comment on function class_activation.doctor() is
 'Why does nothing happen? One row for each check, the version first: check_name, level (ok, warning, error), detail,
 and fix, the SQL to run or the thing to change (null when ok). It writes nothing and waits for no lock of a migration.

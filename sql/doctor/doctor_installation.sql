@@ -97,6 +97,5 @@ begin
       select from pg_attribute a where a.attrelid = c.oid and a.attname = 'status' and not a.attisdropped));
 end;
 $function$;
-
 comment on function class_activation.doctor_installation() is
 'Part of doctor: the installed objects, their owner, rights and names. It writes nothing.';

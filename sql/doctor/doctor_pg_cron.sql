@@ -104,7 +104,6 @@ begin
         'the role of every visible job exists', string_agg(format('select cron.unschedule(%s);', j.jobid), ' ')
       from cron.job j where to_regrole(quote_ident(j.username)) is null;
     end if;
-
     if v_job.created_by is not null and has_table_privilege('pg_roles', 'select') then
       return query values ('job_role', 'error',
         case when exists (select from pg_roles r where r.rolname = v_job.created_by and not r.rolcanlogin) then
@@ -112,7 +111,6 @@ begin
         format('role %s may log in', v_job.created_by), format('alter role %I login; -- as a superuser', v_job.created_by));
     end if;
   end if;
-
   -- the launcher and the running jobs have a name that every role sees, but only if that is not closed either
   return query values ('pg_cron_launcher', 'error',
     case when (v_late or pg_has_role('pg_read_all_stats', 'usage'))
@@ -123,10 +121,7 @@ begin
     format(e'-- %sas a superuser:\n', 'in database ' || nullif(v_cron_database, current_database()) || ', ')
       || 'select cron.unschedule(jobid) from cron.job where to_regrole(quote_ident(username)) is null;'
       || ' -- the launcher crashes if the role of a job does not exist; otherwise see the server''s log, and restart it');
-  if not pg_has_role('pg_read_all_settings', 'usage') then
-    return;
-  end if;
-
+  if not pg_has_role('pg_read_all_settings', 'usage') then return; end if;
   v_libraries := current_setting('shared_preload_libraries');
   v_off := coalesce(current_setting('cron.launch_active_jobs', true) = 'off', false);
   select count(*) into v_running
@@ -177,6 +172,5 @@ begin
   end if;
 end;
 $function$;
-
 comment on function class_activation.doctor_pg_cron() is
 'Part of doctor: the job in pg_cron and the server, as far as the calling role sees them. It writes nothing.';

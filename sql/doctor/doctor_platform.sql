@@ -20,10 +20,7 @@ begin
   return query values ('settings', 'error',
     case when v_settings is null then 'class_activation.settings has no row, so the job has no hour' end,
     'the hour and the schedule are set', 'insert into class_activation.settings default values;');
-  if v_settings is null then
-    return;
-  end if;
-
+  if v_settings is null then return; end if;
   begin
     -- never waits, not even behind a migration that is waiting itself
     execute class_activation_internal.platform_sql(
@@ -75,10 +72,7 @@ begin
       case when v_last_tick > statement_timestamp() then
         format('the clock is behind the last tick, which was at %s', v_last_tick) end,
       'the clock is not behind the last tick', 'correct the server''s clock; pg_cron starts no job until it catches up');
-  if v_failure is not null then
-    return;
-  end if;
-
+  if v_failure is not null then return; end if;
   begin
     perform class_activation.batch_user();
   exception when no_data_found then
@@ -154,9 +148,7 @@ begin
       cross join lateral (
         select c.xmax, c.tableoid
         union
-        select e.xmax, e.tableoid
-        from {enrollments} e
-        where e.{class_column} = c.id and e.enrollment_status = 'Enrolled' and num_nulls(e.enrolled_at, e.deleted_at) = 2
+        select e.xmax, e.tableoid from {enrollments} e where e.{class_column} = c.id and {pending}
       ) x (xid, table_id)
       where c.id = any ($1) and x.xid <> '0'
     ), holder as materialized (
@@ -200,6 +192,5 @@ begin
   $sql$);
 end;
 $function$;
-
 comment on function class_activation.doctor_platform() is
 'Part of doctor: the platform''s rows, what the job made of them, and whether pg_cron calls it. It writes nothing.';

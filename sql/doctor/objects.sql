@@ -39,7 +39,6 @@ begin
   from pg_index i where i.indexrelid = to_regclass('public.class_activation_due_idx');
 end;
 $function$;
-
 comment on function class_activation_internal.objects() is
 'Part of doctor: the objects of class activation with owner, rights and a hash of their definition. A deployment
 compares them before and after, and records them in class_activation.installed_objects; a removal drops them.';

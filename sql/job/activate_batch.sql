@@ -26,10 +26,7 @@ begin
 
   activated := cardinality(v_class_ids);
   backfilled := 0::bigint;
-  if activated = 0 then
-    return;
-  end if;
-
+  if activated = 0 then return; end if;
   -- in the application's order; a trigger of the platform may already backfill enrollments here
   perform class_activation_internal.write_status(v_class_ids, 'Scheduled', 'Active', p_user_id);
 
@@ -55,19 +52,16 @@ begin
     returning activations.enrollments_backfilled
   )
   select count(*), coalesce(sum(l.enrollments_backfilled), 0)::bigint into v_logged, backfilled from logged l;
-
   if v_logged <> activated then
     raise exception using errcode = '55000',
       message = 'the UPDATE did not change the class',
       hint = 'Look for a before trigger, a rule or a row security policy on the platform''s classes.';
   end if;
-
   delete from class_activation.problems p where p.class_id = any (v_class_ids);
 end;
 $function$;
-
 comment on function class_activation_internal.activate_batch(class_activation.runs, integer[], integer, boolean) is
-'Part of the job: activates those of p_class_ids that are due and that no other session has locked, with their pending
-enrollments, in the name of p_user_id. p_lock_enrollments: lock these first, and skip a class of which another session has
-locked one. Returns the number of classes activated and of enrollments backfilled, and the due classes skipped. Any error
-undoes the whole batch: 55P03 a lock was met; 55000 a row was not updated; any error of the platform.';
+'Part of the job: activates those of p_class_ids that are due and not locked by another session, with their pending
+enrollments, in the name of p_user_id; with p_lock_enrollments also skips a class of which an enrollment is locked.
+Returns the numbers of classes activated and enrollments backfilled, and the due classes skipped.
+Errors: 55P03 a lock was met; 55000 a row was not updated; any error of the platform.';

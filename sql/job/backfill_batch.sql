@@ -14,7 +14,6 @@ begin
   skipped := array(select c.class_id from unnest(p_class_ids) c (class_id) where c.class_id <> all (v_locked));
 
   for v_group in
-    -- never before the class was activated
     select greatest(p_run.as_of, a.activated_at) as enrolled_at, array_agg(a.class_id) as class_ids,
       array_agg(a.run_id) as run_ids
     from (
@@ -47,12 +46,9 @@ begin
     )
     select backfilled + coalesce(sum(l.enrollments), 0)::bigint into backfilled from logged l;
   end loop;
-
   delete from class_activation.problems p where p.class_id = any (v_locked);
 end;
 $function$;
-
 comment on function class_activation_internal.backfill_batch(class_activation.runs, integer[], integer, boolean) is
-'Part of the job: sets enrolled_at of the pending enrollments of p_class_ids, which an earlier run activated, to the as_of
-of the run, or to the time of that activation if it was later, and adds them to that activation. Parameters, result and
-errors are those of activate_batch.';
+'Part of the job: sets enrolled_at of the pending enrollments of p_class_ids, which an earlier run activated, to the later
+of p_run.as_of and that activation, and adds them to it. Otherwise as activate_batch.';

@@ -44,7 +44,6 @@ begin
   return '{}';
 end;
 $function$;
-
 comment on function class_activation_internal.late_enrollment_classes(integer[]) is
-'Part of the job: the classes that it activated, that are still Active and live, and in which an enrollment is pending;
-activated in the last 24 hours in which the job ran, or one of p_with_problem, which come last.';
+'Part of the job: classes with a pending enrollment, still Active, that it activated in the last 24 hours in which it ran;
+also those of p_with_problem, which come last.';

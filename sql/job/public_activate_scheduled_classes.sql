@@ -13,7 +13,6 @@ begin
   return query select r.* from class_activation_internal.run(p_as_of, p_not_before, p_max_classes, false) r;
 end;
 $function$;
-
 comment on function public.activate_scheduled_classes(timestamptz, time, integer) is
 'Makes every Scheduled class Active that is due at its facility, and sets the enrolled_at of its enrolled residents. Safe to
 call at any time, by any number of sessions at once. It is class_activation.activate_scheduled_classes under a short name:

@@ -21,7 +21,5 @@ begin
     message = excluded.message;
 end;
 $function$;
-
 comment on function class_activation_internal.record_problems(integer[], text[], text[]) is
-'Part of the job: records in class_activation.problems why classes could not be activated or backfilled; leaves out those
-that another session has locked.';
+'Part of the job: records in problems why classes could not be activated or backfilled, without locked ones.';

@@ -31,7 +31,6 @@ begin
       message = format('p_max_classes must be at least 1 (%s)', p_max_classes),
       hint = 'Omit p_max_classes to activate all classes that are due.';
   end if;
-
   perform class_activation_internal.lock_platform();
   v_user_id := class_activation.batch_user();
   select nextval('class_activation.runs_id_seq'), p_as_of, coalesce(p_not_before, s.not_before), session_user, 0, 0, 0, 0
@@ -67,7 +66,6 @@ begin
       v_lists.new_ids[:300], v_lists.new_sqlstates[:300], v_lists.new_messages[:300]
     );
   end if;
-
   if v_lists.due <> '{}' then
     v_run := class_activation_internal.run_in_batches(v_run, v_lists.due, v_user_id, p_max_classes);
   end if;
@@ -81,7 +79,6 @@ begin
       v_run, v_lists.failed_before, v_user_id, p_max_classes, p_failed_before => true
     );
   end if;
-
   if v_lists.resolved <> '{}' then
     delete from class_activation.problems p
     where p.class_id = any (array(
@@ -99,7 +96,6 @@ begin
       for update skip locked
     ));
   end if;
-
   v_run.finished_at := clock_timestamp();
   -- a tick that found nothing to do leaves no row
   if not p_tick or greatest(v_run.classes_activated, v_run.enrollments_backfilled, v_run.classes_failed,
@@ -107,7 +103,6 @@ begin
   then
     insert into class_activation.runs overriding system value select v_run.*;
   end if;
-
   if v_run.classes_failed > 0 then
     raise warning using
       message = case v_run.classes_failed when 1 then '1 class has a problem'
@@ -127,7 +122,6 @@ begin
     perform pg_notify('class_activation', json_build_object('run_id', v_run.id, 'classes_activated', v_run.classes_activated,
       'enrollments_backfilled', v_run.enrollments_backfilled, 'classes_failed', v_run.classes_failed)::text);
   end if;
-
   if v_run.classes_activated > 0 then
     return query
     select a.class_id, a.facility_id, c.class_name, c.start_dt, a.due_at, a.enrollments_backfilled
@@ -140,7 +134,5 @@ begin
   end if;
 end;
 $function$;
-
 comment on function class_activation_internal.run(timestamptz, time, integer, boolean) is
-'The job: activate_scheduled_classes and tick call it with their arguments. With p_tick a run that found nothing to do
-leaves no row in class_activation.runs.';
+'The job behind activate_scheduled_classes and tick. With p_tick it leaves no row in runs if it found nothing to do.';

@@ -115,7 +115,6 @@ begin
   return p_run;
 end;
 $function$;
-
 comment on function class_activation_internal.run_in_batches(
   class_activation.runs, integer[], integer, integer, boolean, boolean
 ) is

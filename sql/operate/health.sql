@@ -17,7 +17,6 @@ begin
       hint = 'Omit p_grace for one hour.';
   end if;
   perform class_activation_internal.lock_platform();
-
   last_run_at := greatest(
     (select max(r.started_at) from class_activation.runs r where r.reverts is null),
     (select max(t.ticked_at) from class_activation.ticks t)
@@ -27,7 +26,6 @@ begin
     select least(s.paused_until, '9999-12-31 00:00Z') from class_activation.settings s where s.paused_until > now()
   );
   seconds_since_last_run := extract(epoch from now() - last_run_at)::bigint;
-
   -- including invalid zones and dates that no run has recorded yet
   select count(*) filter (where s.overdue),
     coalesce(extract(epoch from now() - min(s.due_at) filter (where s.overdue)), 0)::bigint,
@@ -64,7 +62,6 @@ begin
   return next;
 end;
 $function$;
-
 comment on function class_activation.health(time, interval) is
 'One row for monitoring. status is critical when classes are overdue: due for longer than p_grace and still Scheduled;
 warning when the job is paused (no class is overdue then), has not run within p_grace, is not active in pg_cron or has left

@@ -27,7 +27,6 @@ begin
   using p_since;
 end;
 $function$;
-
 comment on function class_activation.history(timestamptz) is
 'What the job did since p_since (default: a day ago), one row for each class that became Active: when, on the clock of
 its facility too, how late, for how many residents, in which run, who called it (null after 90 days), and whether that

@@ -31,7 +31,6 @@ begin
   order by s.due_at, s.class_id;
 end;
 $function$;
-
 comment on function class_activation.preview(timestamptz, time) is
 'What a run would do, without doing it: one row for each live Scheduled class, earliest due first.
   p_as_of        the time of the run (default now()); it may be in the future

@@ -9,7 +9,6 @@ begin
   return found;
 end;
 $function$;
-
 comment on function class_activation.release(integer) is
 'Ends the hold that revert put on the class, so that it is activated again when it is due. Returns whether there was one.
 Changing the start date or the status of the class in the platform has the same effect.';

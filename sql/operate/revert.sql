@@ -31,11 +31,9 @@ begin
   end if;
   perform class_activation_internal.lock_platform();
   v_user_id := class_activation.batch_user();
-
   insert into class_activation.runs (started_at, as_of, not_before, called_by, reverts)
   values (clock_timestamp(), now(), v_not_before, session_user, p_run_id)
   returning id into v_run_id;
-
   v_found := array(
     select a.class_id from class_activation.activations a
     where a.run_id = p_run_id and a.reverted_by is null and (p_class_ids is null or a.class_id = any (p_class_ids))
@@ -84,9 +82,9 @@ begin
       || ' where id operator(pg_catalog.=) any ($1)'
   ), v_enrollment_ids, v_user_id);
   perform class_activation_internal.fire_deferred_triggers();
-
   execute class_activation_internal.platform_sql($sql$
-    select not exists (select from {enrollments} e where e.id = any ($1) and e.enrolled_at is not null and e.deleted_at is null)
+    select not exists (
+        select from {enrollments} e where e.id = any ($1) and e.enrolled_at is not null and e.deleted_at is null)
       and cardinality($2)
         = (select count(*) from class_activation_internal.classes($2) c where c.live_status = 'Scheduled')
   $sql$)
@@ -132,7 +130,6 @@ begin
   order by a.class_id;
 end;
 $function$;
-
 comment on function class_activation.revert(bigint, integer[]) is
 'Reverts the run p_run_id, or of it only p_class_ids: its classes are Scheduled again, and the enrollments that it
 backfilled, late ones included, lose their enrolled_at. One row for each class of the run, with its outcome:

@@ -7,6 +7,5 @@ begin
   return '1.0.0';
 end;
 $function$;
-
 comment on function class_activation.version() is
 'The release whose functions are installed; it is also the revision that alembic current shows.';

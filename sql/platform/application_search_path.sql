@@ -27,6 +27,5 @@ begin
   return concat_ws(', ', nullif(v_search_path, ''), 'pg_temp');
 end;
 $function$;
-
 comment on function class_activation_internal.application_search_path() is
 'The search path of a new session of the calling role in this database, with temporary objects last.';

@@ -28,7 +28,5 @@ begin
   return v_id;
 end;
 $function$;
-
 comment on function class_activation.batch_user() is
-'The id of the live user system_batch, the oldest if there are several.
-Errors: P0002 there is none; the hint creates or restores it.';
+'The id of the live user system_batch, the oldest if there are several. Errors: P0002 there is none.';

@@ -16,7 +16,6 @@ begin
   using p_class_ids;
 end;
 $function$;
-
 comment on function class_activation_internal.classes(integer[]) is
 'The classes p_class_ids as they are: the name that people see (with cohorts that of the class tier; null if the calling
 role may not read it), the status unless archived or deleted, and who updated them last.';

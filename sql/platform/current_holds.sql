@@ -6,9 +6,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $function$
 begin
-  if not exists (select from class_activation.holds) then
-    return;
-  end if;
+  if not exists (select from class_activation.holds) then return; end if;
   return query execute class_activation_internal.platform_sql($sql$
     select h.class_id, h.run_id
     from class_activation.holds h
@@ -27,6 +25,5 @@ begin
   $sql$);
 end;
 $function$;
-
 comment on function class_activation_internal.current_holds() is
 'The holds of classes whose status and start date have not changed since revert made them Scheduled again.';

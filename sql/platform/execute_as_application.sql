@@ -10,14 +10,10 @@ set search_path = pg_catalog, pg_temp
 set row_security = on
 as $function$
 begin
-  if p_ids = '{}' then
-    return;
-  end if;
+  if p_ids = '{}' then return; end if;
   perform set_config('search_path', class_activation_internal.application_search_path(), true);
   execute p_statement using p_ids, p_user_id, p_enrolled_at;
 end;
 $function$;
-
 comment on function class_activation_internal.execute_as_application(text, integer[], integer, timestamptz) is
-'Executes one write of the platform''s tables as its application would. The statement knows the other arguments as
-$1, $2 and $3.';
+'Executes a write of the platform''s tables as its application would; the other arguments are its $1, $2 and $3.';

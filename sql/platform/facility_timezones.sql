@@ -21,7 +21,6 @@ begin
   end loop;
 end;
 $function$;
-
 comment on function class_activation_internal.facility_timezones() is
-'The distinct time zones of the facilities, each with those that are not deleted, by id and name (null: none), and why
-PostgreSQL does not accept it as a time zone (null: it does).';
+'The distinct time zones of the facilities, each with its live facilities (null: none), and why PostgreSQL rejects it (null:
+it does not).';

@@ -28,7 +28,5 @@ begin
   end if;
 end;
 $function$;
-
 comment on function class_activation_internal.fire_deferred_triggers() is
-'Runs the triggers and constraints that the platform has deferred, with the rights of the owner, if the caller has these
-rights too; afterwards what is initially deferred is deferred again.';
+'Runs the platform''s deferred triggers and constraints now, as the owner, if the caller has the rights of the owner.';

@@ -24,8 +24,6 @@ begin
   return v_class_ids;
 end;
 $function$;
-
 comment on function class_activation_internal.lock_classes(integer[], text, boolean) is
-'Locks those of p_class_ids that have the status p_status (null: any) and that no other session has locked, and returns
-their ids; with p_lock_enrollments also their pending enrollments, and not the classes of which another session has locked
-one.';
+'Locks those of p_class_ids that have the status p_status (null: any) and are not locked by another session; with
+p_lock_enrollments also their pending enrollments, without the classes of which one is locked. Returns the classes.';

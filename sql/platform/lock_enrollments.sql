@@ -23,7 +23,5 @@ begin
   using p_class_ids;
 end;
 $function$;
-
 comment on function class_activation_internal.lock_enrollments(integer[]) is
-'Locks the pending enrollments of p_class_ids without waiting; returns those that it has locked, and the classes of which
-another session has locked one.';
+'Locks pending enrollments without waiting; returns them, and the classes of which another session has locked one.';

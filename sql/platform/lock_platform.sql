@@ -46,7 +46,6 @@ begin
   end if;
 end;
 $function$;
-
 comment on function class_activation_internal.lock_platform() is
-'Keeps the platform in its present shape until the transaction ends. Errors: 55P03 a table of the platform stays locked
-for 2 s; 55000 unsupported platform schema; 42501 row security hides enrollments.';
+'Keeps the shape of the platform until the transaction ends.
+Errors: 55P03 a table stays locked for 2 s; 55000 unsupported platform schema; 42501 row security hides enrollments.';

@@ -13,6 +13,5 @@ begin
   using p_class_ids;
 end;
 $function$;
-
 comment on function class_activation_internal.pending_enrollments(integer[]) is
 'Those of p_class_ids with enrollments that are Enrolled, not deleted and without enrolled_at, and the ids of these.';

@@ -11,7 +11,6 @@ begin
   change_log := class_activation_internal.platform_sql('{change_log}') is not null;
 end;
 $function$;
-
 comment on function class_activation.platform() is
 'The names that differ between the two shapes of the platform: class_table carries the status, class_column of an
 enrollment refers to it, and its name_column to the row of program_classes with the name that people see; change_log is

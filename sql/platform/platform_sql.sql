@@ -36,7 +36,6 @@ begin
       join pg_attribute a on a.attrelid = to_regclass('public.' || t.name) and a.attname = 'status' and not a.attisdropped
     );
   end if;
-
   if not v_sources ?& v_required or cardinality(v_class_tables) <> 1 then
     raise exception using errcode = '55000',
       message = format('unsupported platform schema in database %I: ', current_database()) || case
@@ -52,7 +51,6 @@ begin
       hint = 'Nothing was changed. select * from class_activation.doctor() shows what is missing; class activation knows'
         || ' two shapes of the platform, with and without cohorts, and does not guess between two tables of classes.';
   end if;
-
   if strpos(p_template, '{class_name}') > 0 then
     -- With cohorts, the tier of classes may belong to another role. Reading it must run no code of that role, and a
     -- name that the owner may not read must not fail a run.
@@ -74,7 +72,6 @@ begin
     end if;
     p_template := replace(p_template, '{class_name}', v_class_name);
   end if;
-
   p_template := replace(p_template, '{classes}', v_sources ->> v_class_tables[1]);
   p_template := replace(p_template, '{class_table}', v_class_tables[1]);
   p_template := replace(
@@ -92,7 +89,6 @@ begin
   return p_template;
 end;
 $function$;
-
 comment on function class_activation_internal.platform_sql(text) is
 'The statement p_template with the names that the platform''s tables have in this database:
   {classes}         the table that carries the status, and {class_table}, its bare name, as history and change log have it

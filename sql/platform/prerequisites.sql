@@ -9,10 +9,8 @@ begin
   return query
   with carrier as (
     -- enrollments refer to the platform's table, and not to one that another role has planted
-    select c.oid, c.relname::text as name, c.relowner, exists (
-        select from pg_constraint k
-        where k.contype = 'f' and k.confrelid = c.oid and k.conrelid = to_regclass('public.program_class_enrollments')
-      ) as referenced
+    select c.oid, c.relname::text as name, c.relowner, exists (select from pg_constraint k where k.contype = 'f'
+      and k.confrelid = c.oid and k.conrelid = to_regclass('public.program_class_enrollments')) as referenced
     from pg_class c
     join pg_attribute a on a.attrelid = c.oid and a.attname = 'status' and not a.attisdropped
     where c.oid in (to_regclass('public.program_classes'), to_regclass('public.program_class_cohorts'))
@@ -69,7 +67,6 @@ begin
     select 1, format(case when t.oid is null then 'table public.%s' else 'public.%s as a table' end, t.table_name)
     from used_table t
     where coalesce(t.relkind, '') not in ('r', 'p')
-
     union all
     select 2, format('column public.%s.%s', n.table_name, n.column_name)
       || case when a.attname is null then '' else format(' as %s (it is %s)', n.type, format_type(a.atttypid, a.atttypmod)) end
@@ -90,12 +87,10 @@ begin
         when 'json' then b.typname in ('json', 'jsonb')
         else true
       end
-
     union all
     select 2, 'one table with the status: public.program_classes and public.program_class_cohorts both have a column status'
     from shape s
     where s.carriers > 1
-
     union all
     select 3, format('label %L of type %s', l.label, format_type(b.oid, null))
     from used_table t
@@ -105,7 +100,6 @@ begin
     join pg_type b on b.oid = coalesce(nullif(y.typbasetype, 0), y.oid) and b.typtype = 'e'
     cross join (values ('Scheduled'), ('Active')) l (label)
     where not exists (select from pg_enum e where e.enumtypid = b.oid and e.enumlabel = l.label)
-
     union all
     select 4, format('ownership of public.%s by role %s, one of its members, or a superuser (its owner is %s)',
       t.table_name, j.owner::regrole, t.relowner::regrole)
@@ -116,7 +110,6 @@ begin
       and not t.trusted and j.owner is not null
       -- the tier above the cohorts is read for names only
       and not (s.cohorts and t.table_name = 'program_classes')
-
     union all
     select 5, format('right of role %s to %s public.%s', j.owner::regrole, r.privilege, t.table_name)
     from needed n
@@ -124,7 +117,6 @@ begin
     join used_table t on t.table_name = n.table_name
     cross join job j
     where not has_table_privilege(j.owner, t.oid, r.privilege)
-
     union all
     select 5, format('right of role %s to use sequence %s', j.owner::regrole, q.name)
     from used_table t
@@ -132,7 +124,6 @@ begin
     cross join lateral (select pg_get_serial_sequence(t.oid::regclass::text, 'id') as name) q
     where t.table_name = 'change_log_entries'
       and not has_sequence_privilege(j.owner, q.name, 'usage')
-
     union all
     -- only the role itself can tell whether it bypasses row security
     select 6, format('rows of public.%s, to which row security applies for role %s', t.table_name, j.owner::regrole)
@@ -149,8 +140,6 @@ begin
   select m.description from missing m group by m.position, m.description order by m.position, m.description;
 end;
 $function$;
-
 comment on function class_activation.prerequisites() is
 'The job''s requirements that the platform, in its present shape, does not meet: trusted tables, columns of a suitable
-type, labels of the status, rights of the role that owns the job, and rows not hidden by row security. No row if all are
-met.';
+type, labels of the status, rights of the owner, and rows not hidden by row security. No row if all are met.';

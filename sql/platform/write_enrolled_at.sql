@@ -66,8 +66,6 @@ begin
   using v_locked.enrollment_ids, p_class_ids;
 end;
 $function$;
-
 comment on function class_activation_internal.write_enrolled_at(integer[], timestamptz, integer) is
-'Sets enrolled_at of the pending enrollments of p_class_ids to p_enrolled_at in the name of p_user_id; returns, for each
-class that has any, the enrollments and the values that are stored in them now. Waits for no row.
+'Sets enrolled_at of pending enrollments, without waiting; returns them and the stored values for each class that has any.
 Errors: 55P03 another session has locked one; 55000 an enrollment was not updated.';

@@ -23,7 +23,5 @@ begin
   end if;
 end;
 $function$;
-
 comment on function class_activation_internal.write_status(integer[], text, text, integer) is
-'Changes the status of p_class_ids from p_from to p_to in the name of p_user_id, and adds one entry for each to the change
-log, if the platform has one.';
+'Changes the status of p_class_ids in the name of p_user_id, and adds entries to the change log, if there is one.';

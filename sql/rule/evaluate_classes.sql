@@ -80,7 +80,6 @@ exception when undefined_table or undefined_column or undefined_function then
       || ' two shapes of the platform, with and without cohorts.';
 end;
 $function$;
-
 comment on function class_activation_internal.evaluate_classes(timestamptz, time, integer[], boolean) is
 'The live Scheduled classes (of p_class_ids, if given) that may have started somewhere on earth at p_as_of, or with
 p_future all: since when a class is due, counting from the local time of day p_not_before (null: that of settings), whether

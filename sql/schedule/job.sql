@@ -88,7 +88,6 @@ begin
       else interval '366 days'
     end;
   end if;
-
   if visible and not elsewhere then
     active := exists (
       select from cron.job j where j.jobname = 'activate_scheduled_classes' and j.active and j.database = v_database);
@@ -97,7 +96,6 @@ exception when lock_not_available or insufficient_privilege then
   visible := null;  -- pg_cron is being installed or removed, or its table is closed
 end;
 $function$;
-
 comment on function class_activation_internal.job(text) is
 'The job in pg_cron, as class_activation.settings describe it, with p_schedule if given:
   version, visible            of pg_cron here (null: none), and whether the caller would see the job (null: no usage)

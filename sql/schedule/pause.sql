@@ -18,7 +18,6 @@ begin
   end if;
 end;
 $function$;
-
 comment on function class_activation.pause(timestamptz) is
 'Pauses the job until p_until (default: until class_activation.resume() is called), from the next tick on. pg_cron goes on
 calling, and nothing is activated; activate_scheduled_classes() called by hand still runs. An upgrade keeps the pause.

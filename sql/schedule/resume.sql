@@ -9,6 +9,5 @@ begin
   return found;
 end;
 $function$;
-
 comment on function class_activation.resume() is
 'Ends a pause: the next tick activates everything that is due. Returns whether the job was paused.';

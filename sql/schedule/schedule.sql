@@ -42,7 +42,6 @@ begin
       message = format('role %I may not use schema cron', current_user),
       hint = format('Let a superuser run: grant usage on schema cron to %I;', current_user);
   end if;
-
   -- another job on top would run besides, or crash pg_cron's launcher if its role is gone
   v_other := coalesce(
     case when not v_job.visible or v_job.username <> current_user or v_job.role_is_gone then v_job.created_by end,
@@ -55,7 +54,6 @@ begin
           else format('Run as role %I or a superuser: ', v_other) end || format('select class_activation.schedule(%s);',
           concat_ws(', ', 'p_schedule => ' || quote_literal(p_schedule), 'p_not_before => ' || quote_literal(p_not_before)));
   end if;
-
   execute v_job.clear;
   execute v_job.put into v_jobid;
   update class_activation.settings s
@@ -64,7 +62,6 @@ begin
   return v_jobid;
 end;
 $function$;
-
 comment on function class_activation.schedule(text, time) is
 'Creates, changes or repairs the job in pg_cron, sets schedule and hour in class_activation.settings, and returns the jobid.
   p_schedule     cron expression in GMT (default: as set; at first every 15 minutes, when each zone''s 5 AM falls)

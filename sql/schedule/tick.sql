@@ -44,7 +44,6 @@ begin
   return v_activated;
 end;
 $function$;
-
 comment on function class_activation.tick() is
 'What pg_cron calls: records itself in class_activation.ticks, then activates what is due at the hour of
 class_activation.settings, unless the job is paused. Once a day, when nothing is due, it also removes ticks older than

@@ -29,7 +29,6 @@ begin
   return v_removed;
 end;
 $function$;
-
 comment on function class_activation.unschedule() is
 'Removes the job from pg_cron and returns how many it removed; 0 is fine. class_activation.schedule() creates it again, with
 the schedule and the hour as they were. To stop it for a while, class_activation.pause() is better.
