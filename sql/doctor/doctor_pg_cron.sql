@@ -137,7 +137,7 @@ begin
       case when v_libraries !~ '(^|[, "])pg_cron($|[, "])' then
         'shared_preload_libraries does not name pg_cron, so no job in the cluster runs' end,
       'shared_preload_libraries names pg_cron', 'shared_preload_libraries = '
-        || regexp_replace(quote_literal(concat_ws(',', nullif(v_libraries, ''), 'pg_cron')), '\s*,\s*', ''', ''', 'g'),
+        || regexp_replace(quote_literal(concat_ws(',', nullif(v_libraries, ''), 'pg_cron')), ' *, *', ''', ''', 'g'),
       'restart the server'),
     ('pg_cron_settings', 'error',
       case

@@ -56,7 +56,7 @@ begin
     exists (select from pg_stat_activity a where a.application_name = 'pg_cron scheduler') as launcher_runs, r.status,
     r.return_message, r.start_time from pg_catalog.unnest(array[%s]) n (jobname) left join cron.job j using (jobname)
     left join lateral (select o.* from cron.job_run_details o where o.jobid = j.jobid order by o.runid desc limit 1) r
-    on true;$show$, '\s+', ' ', 'g'), v_names);
+    on true;$show$, '[[:space:]]+', ' ', 'g'), v_names);
   remove := format('select cron.unschedule(j.jobid) from cron.job j where j.jobname in (%s);', v_names);
   clear := rtrim(remove, ';') || format(' and (not j.active or (j.jobname, j.database, j.username) is distinct from'
     || ' (%L::name, %L, %L));', jobname, v_database, username);
@@ -66,14 +66,14 @@ begin
       format(case when role_is_gone then '%L' else 'nullif(%L, current_user)' end, username))
     else format('select cron.schedule(%L, %L, %L);', jobname, p_schedule, v_command) end;
 
-  v_fields := regexp_split_to_array(btrim(p_schedule), '\s+');
+  v_fields := regexp_split_to_array(btrim(p_schedule), '[[:space:]]+');
   if v_fields[2:] = '{*,*,*,*}' then
     -- the ticks of this hour and the next
     select max(t.at - t.previous), min(t.at) filter (where t.at > now()) into longest_gap, next_tick_at
     from (
       select a.at, lag(a.at) over (order by a.at) as previous
       from regexp_split_to_table(replace(v_fields[1], '*', '0-59'), ',') p (part)
-      cross join regexp_match(p.part, '^(\d+)(?:-(\d+))?(?:/(\d+))?$') r (range)
+      cross join regexp_match(p.part, '^([0-9]+)(?:-([0-9]+))?(?:/([0-9]+))?$') r (range)
       cross join generate_series(r.range[1]::integer, coalesce(r.range[2], r.range[1])::integer,
         coalesce(r.range[3], '1')::integer) m (minute)
       cross join generate_series(0, 60, 60) h (minutes)
@@ -82,7 +82,7 @@ begin
   else
     -- not exact, but never too short; an hour may be missing where cron.timezone has summer time
     longest_gap := case
-      when p_schedule ~ '^\s*\d+ seconds?\s*$' then p_schedule::interval
+      when p_schedule ~ '^ *[0-9]+ seconds? *$' then p_schedule::interval
       when v_fields[3:] = '{*,*,*}' then interval '25 hours'
       when v_fields[3:4] = '{*,*}' then interval '8 days'
       else interval '366 days'
