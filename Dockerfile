@@ -1,13 +1,13 @@
 ARG DEBIAN=trixie
-# for the deployment; it may be a Debian 13 of your own, with your certificates and /etc/pip.conf
+# for the deployment image; it may be your own Debian 13, with your certificates and /etc/pip.conf
 ARG BASE=debian:trixie-slim
 
-# The server that SERVER=docker runs on: PostgreSQL with pg_cron, plpgsql_check to check our functions, and
-# libfaketime to fake its clock. tools/with-postgres chooses the version and the Debian that has it.
+# The server that SERVER=docker runs on: PostgreSQL with pg_cron, plpgsql_check to check the functions, and
+# libfaketime to fake the clock. tools/with-postgres chooses the version and a Debian release that has it.
 FROM debian:$DEBIAN-slim AS server
 ARG VERSION=17
 
-# a mirror may be behind, and packages of a release to come are signed for a week only
+# a mirror may lag, and the package lists of a future release expire after a week
 RUN apt-get update --option=Acquire::Check-Valid-Until=false \
   && apt-get install --yes --no-install-recommends \
     libfaketime postgresql-$VERSION postgresql-$VERSION-cron postgresql-$VERSION-plpgsql-check \
@@ -18,8 +18,8 @@ ENV PATH=/usr/lib/postgresql/$VERSION/bin:$PATH PGDATA=/var/lib/postgresql/throw
 EXPOSE 5432
 HEALTHCHECK --interval=1s --timeout=5s --retries=60 CMD pg_isready --quiet --host=127.0.0.1
 
-# PGPASSWORD is given at run time. The container lives as long as its standard input is open, so it ends
-# with the process that started it, however that ended; the server in it may be stopped, killed and started.
+# PGPASSWORD is passed at run time. The container lives until its standard input closes, so it ends with the
+# process that started it, even if that is killed. Its server may be stopped, killed and restarted.
 CMD ["bash", "-euc", "\
   initdb --username=postgres --encoding=UTF8 --locale=C.UTF-8 --auth=scram-sha-256 --pwfile=<(echo \"$PGPASSWORD\") \
     --set listen_addresses='*' --set shared_preload_libraries=pg_cron \
@@ -28,7 +28,7 @@ CMD ["bash", "-euc", "\
   pg_ctl start --log=$PGDATA/server.log <&- >/dev/null; \
   cat >/dev/null; pg_ctl stop --mode=immediate"]
 
-# What a deployment needs and nothing else:
+# Only what a deployment needs:
 #   docker build --target deploy -t class-activation .
 #   docker run --rm -e DATABASE_URL class-activation upgrade head
 FROM $BASE AS packages

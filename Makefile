@@ -1,4 +1,4 @@
-# Each command sets up all that it needs; SERVER=local or SERVER=docker chooses the server.
+# Each target installs its prerequisites; SERVER=local or SERVER=docker chooses the server.
 VENV := .venv
 READY := $(VENV)/ready
 DEBIAN := $(VENV)/debian
@@ -10,14 +10,14 @@ PYTHON := PYTHONPATH=tests $(VENV)/bin/python
 .PHONY: help demo test quick lint mornings platform bench dist clean
 
 help:
-	@echo "make demo       the job on a sample platform, until pg_cron activates a class by itself"
+	@echo "make demo       the job on a sample platform, up to a class that pg_cron activates by itself"
 	@echo "make test       all tests (select with PYTEST='-k sessions'); SERVER=docker for PostgreSQL 17"
-	@echo "make quick      the tests of the functions, on one platform schema, in less than a minute"
-	@echo "make lint       style of Python and shell"
+	@echo "make quick      tests of the functions, on one platform schema, in less than a minute"
+	@echo "make lint       check the style of Python and shell"
 	@echo "make mornings   activation times at seven facilities, this job vs. the worker, with a faked clock (Docker)"
 	@echo "make platform   the job with the platform's own migrations (MIGRATIONS=../UnlockEdv2/backend/migrations)"
-	@echo "make dist       dist/class-activation-$(RELEASE).sql and -uninstall.sql, for psql alone"
-	@echo "make bench      the cost of the job, compared with five other ways"
+	@echo "make dist       dist/class-activation-$(RELEASE).sql and -uninstall.sql, for psql only"
+	@echo "make bench      the cost of the job, compared with five alternatives"
 
 demo: $(READY)
 	@tools/with-postgres env $(PYTHON) tools/demo.py
