@@ -22,9 +22,9 @@ HINTS = {
 
 
 def connection_string(url: str) -> str:
-    """Return URL as libpq takes it; an invalid one is not repeated, since it may be part of a password."""
+    """Return URL as libpq accepts it; errors do not repeat it, because it may contain a password."""
     string = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url)
-    # libpq would take what follows an "@" or "/" in a password for the host, the port or the database
+    # after an "@" or "/", libpq would take the rest of a password for the host, the port or the database
     authority, _, rest = string.partition("://")[2].partition("/")
     try:
         if authority.count("@") > 1 or "@" in rest:
@@ -32,8 +32,8 @@ def connection_string(url: str) -> str:
         conninfo_to_dict(string)
     except psycopg.ProgrammingError:
         raise CommandError(
-            "invalid connection string\nHINT: In a URL, write special characters of the password as %40 and "
-            "the like, or leave it to PGPASSWORD or ~/.pgpass."
+            "invalid connection string\nHINT: In a URL, encode special characters of the password (@ is %40) or "
+            "use PGPASSWORD or ~/.pgpass."
         ) from None
     return string
 
@@ -49,11 +49,11 @@ def connect(url: str) -> psycopg.Connection:
 
 @contextmanager
 def platform_connection(url: str) -> Iterator[Connection]:
-    """Yield a connection to the platform's database: the caller's, if it has passed one, else one to URL."""
+    """Yield a connection to the platform's database: the caller's if there is one, else a new one to URL."""
     given = context.config.attributes.get("connection")
     if isinstance(given, Connection):
         if given.connection.driver_connection.autocommit:
-            raise CommandError("the connection is in mode AUTOCOMMIT\nHINT: Pass one with a transaction.")
+            raise CommandError("the connection is in AUTOCOMMIT mode\nHINT: Pass one with a transaction.")
         if read_options().cron_url and given.in_transaction():
             raise CommandError("cron_url would commit before the caller's transaction\nHINT: Pass an engine.")
         yield given
@@ -65,7 +65,7 @@ def platform_connection(url: str) -> Iterator[Connection]:
 
 @contextmanager
 def local_settings(writes: bool) -> Iterator[None]:
-    """Have the settings of a deployment until the end of the block: the transaction may be the caller's."""
+    """Apply the settings of a deployment and restore the old ones: the transaction may be the caller's."""
     settings = read("deploy/settings")
     names = re.findall(r"set local (\w+)", settings)
     query = ", ".join(f"pg_catalog.current_setting('{name}')" for name in names)
@@ -81,7 +81,7 @@ def local_settings(writes: bool) -> Iterator[None]:
 
 @contextmanager
 def cron_connection(url: str | None) -> Iterator[None]:
-    """Have a transaction in pg_cron's database at URL, for cron(), that commits after the platform's."""
+    """Open a transaction in pg_cron's database at URL, for cron(); it commits after the platform's."""
     with closing(connect(url)) if url else nullcontext() as connection:
         context.config.attributes["cron_connection"] = connection
         yield
@@ -90,28 +90,28 @@ def cron_connection(url: str | None) -> Iterator[None]:
                 connection.commit()
         except psycopg.Error as error:
             raise CommandError(
-                f"the platform's database is done, but not pg_cron's, database {connection.info.dbname}:"
-                f" {error}\nHINT: Run the command again: that is enough."
+                "the deployment is committed in the platform's database, but not in pg_cron's database"
+                f" {connection.info.dbname}: {error}\nHINT: Run the command again."
             ) from error
 
 
 def cron() -> psycopg.Connection | None:
-    """Return the connection to pg_cron's database, where that is another one."""
+    """Return the connection to pg_cron's database, if that is another one."""
     return context.config.attributes.get("cron_connection")
 
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Turn an error of the server into what a deployer can act on: message, detail, hint, no traceback."""
+    """Show an error of the server as message, detail and hint, without a traceback."""
     try:
         yield
     except (psycopg.Error, DBAPIError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        said = getattr(cause, "diag", None)
-        if said is None or said.sqlstate is None:
+        diag = getattr(cause, "diag", None)
+        if diag is None or diag.sqlstate is None:
             raise CommandError(str(cause)) from error
-        detail, hint = said.message_detail, said.message_hint or HINTS.get(said.sqlstate)
-        if said.message_primary.startswith("invalid schedule"):  # pg_cron's own words
+        detail, hint = diag.message_detail, diag.message_hint or HINTS.get(diag.sqlstate)
+        if diag.message_primary.startswith("invalid schedule"):  # pg_cron's own words
             hint = "Nothing was changed. Pass a cron expression in GMT, such as -x 'schedule=*/15 * * * *'."
-        lines = [f"{said.message_primary} (SQLSTATE {said.sqlstate})", detail and f"DETAIL: {detail}"]
+        lines = [f"{diag.message_primary} (SQLSTATE {diag.sqlstate})", detail and f"DETAIL: {detail}"]
         raise CommandError("\n".join(filter(None, [*lines, hint and f"HINT: {hint}"]))) from error

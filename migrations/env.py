@@ -1,8 +1,8 @@
 """Alembic's environment: each command is one transaction, online and as a --sql script.
 
-Both execute the same SQL. Whatever depends on the state of the database is decided in SQL, in do blocks; a
-script also asks psql which revisions are due. An upgrade to head ends with the repeatable part: the functions
-of sql/, the index and the schedule.
+Both execute the same SQL. Decisions that depend on the database are made in SQL, in do blocks; in a script,
+psql also decides which revisions are due. An upgrade to head ends with the repeatable part: the functions of
+sql/, the index and the schedule.
 """
 
 import logging
@@ -34,7 +34,7 @@ REPORT = "select current_setting('class_activation.report') as report"
 
 
 def deploy() -> list[str]:
-    """Do what the command asks for, or write it into the script, and return what was done."""
+    """Execute the command, or write it into the script, and return the report."""
     upgrade, downgrade = command() == "upgrade", command() == "downgrade"
     run("deploy/check_schema", writes=str(writes()).lower(), downgrade=str(downgrade).lower())
     if not writes():
@@ -62,12 +62,12 @@ def deploy() -> list[str]:
 
 
 def command() -> str:
-    """Return the command, however it was called: it passes a function of its name to Alembic."""
+    """Return the command: it passes a function of its name to Alembic, however it was called."""
     return context.get_context().opts["fn"].__name__
 
 
 def writes() -> bool:
-    """Whether the command is one that may change anything."""
+    """Tell whether the command may change anything."""
     if command() == "do_stamp":
         raise CommandError("stamp writes a revision and no tables\nHINT: Run alembic upgrade head instead.")
     return command() in ("upgrade", "downgrade")
@@ -82,7 +82,7 @@ def plan() -> tuple[list[Any], str | None]:
 
 
 def guarded() -> Iterator[None]:
-    """Let a script ask whether its first step is due; each next() ends a step and begins another one."""
+    """Let a script skip steps that are not due; each next() ends a step and begins the next."""
     before: list[str] = []
     if not context.is_offline_mode():
         return
@@ -105,7 +105,7 @@ def run_offline() -> None:
 
 
 def run_online() -> None:
-    """Migrate the database, and say what was done once it is committed."""
+    """Migrate the database, and log the report after the commit."""
     with plain_errors(), platform_connection(options.url) as connection:
         context.configure(connection=connection, **configuration)
         # only an upgrade may create the version table

@@ -11,13 +11,13 @@ OFF = "off"
 
 @dataclass(frozen=True)
 class Options:
-    """What to connect to and how to schedule the job."""
+    """Where to connect, and how to schedule the job."""
 
     # libpq connection string of the platform's database; empty: libpq's PG* variables
     url: str
-    # cron expression in GMT, or OFF to leave pg_cron alone; None: as set, at first every 15 minutes
+    # cron expression in GMT, or OFF to leave pg_cron alone; None: keep it, initially every 15 minutes
     schedule: str | None = None
-    # connection string of pg_cron's database, where that is another one
+    # connection string of pg_cron's database, if that is another one
     cron_url: str | None = None
 
 

@@ -69,7 +69,7 @@ where jobname = %(jobname)s and schedule = %(schedule)s and database = %(databas
 
 
 def set_up() -> list[str]:
-    """Schedule the job as the options say, by default once; return what was done."""
+    """Schedule the job as the options say, by default only once; return the report."""
     options = read_options()
     if options.schedule == OFF:
         execute("update class_activation.settings set scheduled_at = now() where scheduled_at is null;")
@@ -89,16 +89,16 @@ def set_up() -> list[str]:
 
 
 def find_missing(platform: psycopg.Connection) -> list[str]:
-    """Return what scheduling lacks, for the list of deploy/preflight; refuse what cannot be granted."""
+    """Return what scheduling lacks, for deploy/preflight to report; fail if no grant can help."""
     there = cron()
     if there is None:
         return []
-    # the same instance, not one of the same name or a copy of it
+    # the same instance, not a copy or one of the same name
     instance = "select system_identifier, pg_postmaster_start_time() from pg_control_system()"
     if there.execute(instance).fetchone() != platform.execute(instance).fetchone():
         raise CommandError(
-            f"cron_url leads to database {there.info.dbname} of another server than the platform's: pass "
-            "the database on the platform's server that has pg_cron"
+            f"cron_url leads to database {there.info.dbname} of another server than the platform's\n"
+            "HINT: Pass the database on the platform's server that has pg_cron."
         )
     who = fetch(there, WHO)
     missing = [f"in database {who.database} {part}" for part in who.missing]
@@ -129,11 +129,11 @@ def require_own_job(platform: psycopg.Connection, there: psycopg.Connection) -> 
 
 
 def remove() -> None:
-    """Remove the job before its function goes; refuse where it would be left behind."""
+    """Remove the job before its function; fail if it would be left behind."""
     if there := cron():
         platform = driver_connection()
         if not fetch(platform, "select current_setting('class_activation.trusted')::boolean")[0]:
-            # of a downgrade whose first attempt could not commit here
+            # left by a downgrade whose first attempt could not commit here
             left = "select cron.unschedule(jobid) from cron.job where jobname = %s and database = %s"
             there.execute(left, [f"activate_scheduled_classes@{platform.info.dbname}", platform.info.dbname])
             return
@@ -149,11 +149,11 @@ def remove() -> None:
 
 
 def schedule_elsewhere(schedule: str | None) -> list[str]:
-    """Create or repair the job in pg_cron's database, which commits last; return what was done."""
+    """Create or repair the job in pg_cron's database, which commits last; return the report."""
     if context.is_offline_mode():
         raise CommandError(
-            "a script cannot run in two databases: pass -x schedule=off, and schedule the job in "
-            "pg_cron's database by the statements that class_activation.schedule() then names"
+            "a script cannot run in two databases\nHINT: Pass -x schedule=off, then run in pg_cron's "
+            "database the statements that class_activation.schedule() prints."
         )
     platform, there = driver_connection(), cron()
     require_own_job(platform, there)
@@ -184,7 +184,7 @@ def find_job(platform: psycopg.Connection) -> Any:
 
 
 def is_scheduled(there: psycopg.Connection, job: Any) -> bool:
-    """Tell whether pg_cron has the job as it should be."""
+    """Tell whether the job in pg_cron is as it should be."""
     return fetch(there, SCHEDULED, **job._asdict()) is not None
 
 

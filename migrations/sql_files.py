@@ -22,7 +22,7 @@ def read(name: str, **values: str) -> str:
 
 
 def placeholders() -> dict[str, str]:
-    """Return what SQL files may ask for: texts, lists, and queries needed before their function exists."""
+    """Return the placeholders of SQL files: texts, lists, and queries needed before their function exists."""
     comments = (SQL / "tables.sql").read_text(encoding="utf-8")
     return {
         "comments": comments,

@@ -1,5 +1,5 @@
--- Before anything in it is read: a schema that another role has made is refused, and so is a revision that this
--- release does not know. The settings at the end are for the rest of the deployment, and end with the transaction.
+-- Refuses a schema of another role, before anything in it is read, and a revision that this release does not know.
+-- The settings at the end are for the rest of the deployment, and end with the transaction.
 do $do$
 declare
   v_downgrade constant boolean := {downgrade};
@@ -10,7 +10,7 @@ declare
   v_schema record;
 begin
   if {writes} then
-    -- one deployment at a time: what is read after the lock is what the deployment before has committed
+    -- one deployment at a time; after the lock, this one sees what the previous one committed
     begin
       set local lock_timeout = '{lock_wait}';
       perform pg_advisory_xact_lock(hashtext('class_activation'), hashtext('deployment'));
@@ -63,10 +63,9 @@ begin
     if v_revision is null then
       raise exception using
         errcode = '55000',
-        message = format('schema class_activation in database %I, of role %s, does not say in its table alembic_version',
-          current_database(), v_owner::regrole) || ' which revision is installed',
-        hint = 'Nothing was changed. If another application made the schema, rename it. If it is the one of class'
-          || ' activation, restore the row:'
+        message = format('schema class_activation in database %I, of role %s, has no revision in alembic_version',
+          current_database(), v_owner::regrole),
+        hint = 'Nothing was changed. If another application made the schema, rename it. Otherwise restore the row:'
           || ' create table if not exists class_activation.alembic_version (version_num varchar(32) primary key);'
           || ' insert into class_activation.alembic_version values (''1.0.0''); -- the revision that was installed';
     elsif v_revision <> all (array[{revisions}]) then
@@ -75,7 +74,7 @@ begin
         message = format('class activation %s is installed in database %I, and this version does not know it',
           v_revision, current_database()),
         hint = 'Nothing was changed. ' || case when v_revision ~ '^0' then
-          'That version was never released: see "From 0.2.0" in CHANGELOG.md, which also carries over its history.'
+          'That version was never released: "From 0.2.0" in CHANGELOG.md shows how to replace it and keep its history.'
           else 'Use the version that installed it, or a newer one.' end;
     end if;
   end if;

@@ -1,5 +1,5 @@
--- The repeatable part: functions, comments, owner and rights, the index. Where nothing differs afterwards, all of it is
--- undone, so that not one row of the catalog is new.
+-- The repeatable part: functions, comments, owner and rights, the index. If nothing differs afterwards, all of it is
+-- rolled back, so that no row of the catalog is new.
 do $do$
 declare
   v_owner constant regrole := current_setting('class_activation.owner')::oid;
@@ -20,7 +20,7 @@ begin
     begin
       execute v_definitions[i];
     exception when invalid_function_definition then
-      -- another result type or other parameter names: below, it gets again what was granted on it
+      -- another result type or other parameter names; its grants are restored below
       execute format('drop function %s', v_signatures[i]);
       execute v_definitions[i];
     end;
@@ -34,7 +34,7 @@ begin
       from class_activation_internal.objects() o
       where o.kind = 'schema' or o.oid = any (v_functions) or o.kind <> 'comment' and o.oid = any (v_tables)
     ), statement (position, text) as (
-      -- what an earlier release had and this one has not
+      -- functions that only an earlier release had
       select 1, format('drop %s', o.name)
       from class_activation.installed_objects i
       join class_activation_internal.objects() o on o.name = i.name
@@ -44,7 +44,7 @@ begin
       select 2, format('alter %s owner to %s', o.name, v_owner)
       from installed o where o.owner <> v_owner and o.kind <> 'sequence'
       union all
-      -- Default privileges may have opened what was created just now. Those for reading let a backup go on, and stay.
+      -- Default privileges may have granted rights on new objects. Rights to read stay, for backups.
       select 3, format('revoke %s on %s from %s', string_agg(a.privilege_type, ', '), o.name,
         case when a.grantee = 0 then 'public' else a.grantee::regrole::text end)
       from installed o
@@ -56,7 +56,7 @@ begin
         )
       group by o.name, a.grantee
       union all
-      -- what was granted on a function that had to be dropped
+      -- grants on a function that was dropped and recreated
       select 4, format('grant execute on %s to %s', o.name, a.grantee::regrole)
         || case when a.is_grantable then ' with grant option' else '' end
       from installed o
@@ -81,7 +81,7 @@ begin
       execute format('create index class_activation_due_idx on %s (status, start_dt)', v_classes);
     end if;
     comment on index public.class_activation_due_idx is
-      'Of class_activation: a run finds the Scheduled classes that may be due without reading all others.';
+      'Of class_activation: with it, a run reads only the Scheduled classes that may be due.';
   exception when lock_not_available then
     raise exception using
       errcode = '55P03',
@@ -89,7 +89,7 @@ begin
       detail = 'Sessions that have locked it: ' || (
         select string_agg(distinct l.pid::text, ', ') from pg_locks l where l.relation = v_classes and l.granted),
       hint = 'Nothing was changed. Repeat when their transactions have ended (select pg_terminate_backend(PID); ends one), or'
-        || ' first build the index without stopping writers:'
+        || ' first build the index without blocking writers:'
         || format(' create index concurrently class_activation_due_idx on %s (status, start_dt);', v_classes);
   end;
 

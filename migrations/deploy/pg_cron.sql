@@ -1,13 +1,13 @@
--- Creates pg_cron, if the job runs from this database and this role may.
+-- Creates the extension pg_cron, for a job in this database.
 do $do$
 declare
   v_version text := (select e.extversion from pg_extension e where e.extname = 'pg_cron');
 begin
   if v_version is null then
-    -- where 1.6 insists on being, so that a dump of 1.4 can be restored there
+    -- 1.6 requires this schema: a dump of 1.4 can be restored there
     create extension pg_cron with schema pg_catalog;
   elsif string_to_array(regexp_replace(v_version, '[^0-9.].*$', ''), '.')::integer[] < array[1, 4] then
-    raise exception 'it is %, and 1.4 is needed', v_version using errcode = '0A000';
+    raise exception 'version % is installed, and 1.4 is needed', v_version using errcode = '0A000';
   end if;
 exception when others then
   raise exception using

@@ -1,11 +1,11 @@
--- Before anything is created: everything that is missing, in one error. And what is there, so that the deployment
--- can say what it has changed, and closes only what it has created itself.
+-- Before anything is created, raises one error that lists everything missing. Then it records the existing objects, so
+-- that the deployment can report its changes, and revokes rights only on objects that it creates.
 do $do$
 declare
   v_owner constant oid := current_setting('class_activation.owner')::oid;
   v_installed constant boolean := current_setting('class_activation.revision') <> '';
   v_superuser constant boolean := has_table_privilege('pg_authid', 'insert');
-  -- from 16 on a member may lack the right to become the role
+  -- since 16, a member may lack the right to set the role
   v_member constant text := case when current_setting('server_version_num')::integer < 160000 then 'member' else 'set' end;
   v_door constant regprocedure := to_regprocedure('public.activate_scheduled_classes(timestamptz, time, integer)');
   v_classes constant oid[] := array(
@@ -29,7 +29,7 @@ begin
     where exists (select from unnest(array[{schemas}]) s where to_regnamespace(s) is null)
       and not has_database_privilege(current_database(), 'create')
     union all
-    -- the owner's too, which alter function ... owner to needs
+    -- the owner's too: alter function ... owner to needs it
     select 2, format('right of role %I to create in schema public', r.name)
     from (values (current_user), (case when v_owner <> 0 and not v_superuser then pg_get_userbyid(v_owner) end)) r (name)
     where not has_schema_privilege(r.name, 'public', 'create')
@@ -39,27 +39,27 @@ begin
       || case when pg_has_role(v_owner, 'member') then ', with inherit and set' else '' end
     where v_owner <> 0 and not (pg_has_role(v_owner, 'usage') and pg_has_role(v_owner, v_member))
     union all
-    select 4, format('the free name of function %s, which belongs to role %s', p.oid::regprocedure, p.proowner::regrole)
+    select 4, format('the name of function %s, which belongs to role %s', p.oid::regprocedure, p.proowner::regrole)
       || case when not v_installed and pg_has_role(p.proowner, v_owner, 'usage') then
         format(' (in a copy of the platform without its schema class_activation: drop function %s;)', p.oid::regprocedure)
         else '' end
     from pg_proc p where p.pronamespace = 'public'::regnamespace and p.proname = 'activate_scheduled_classes'
-      -- one that belonged to the schema's owner before is still the one of class activation
+      -- if it is unchanged since the last deployment, only its owner was changed
       and (not v_installed or p.oid = v_door and not pg_has_role(p.proowner, v_owner, 'usage')
         and md5(concat(pg_get_functiondef(p.oid), obj_description(p.oid, 'pg_proc'))) is distinct from v_known)
     union all
-    select 5, format('the free name of schema %I', s)
+    select 5, format('the name of schema %I, which already exists', s)
     from unnest(array[{schemas}]) s where not v_installed and to_regnamespace(s) is not null
     union all
-    -- one that a DBA has built with concurrently is welcome
-    select 6, format('the free name of index public.class_activation_due_idx (it is %s)', coalesce(pg_get_indexdef(i.indexrelid), 'no index'))
+    -- the index itself may exist, built concurrently by a DBA
+    select 6, format('the name of index public.class_activation_due_idx (it is %s)', coalesce(pg_get_indexdef(i.indexrelid), 'no index'))
     from (select to_regclass('public.class_activation_due_idx')) c (oid)
     left join pg_index i on i.indexrelid = c.oid
     where c.oid is not null and cardinality(v_classes) > 0
       and (i.indrelid = any (v_classes) and pg_get_indexdef(i.indexrelid)
         ~ '^CREATE INDEX [^ ]+ ON (ONLY )?[^ ]+ USING btree \(status, start_dt\)$') is not true
     union all
-    -- the owner is a superuser, and so is the role of the job
+    -- the job would run as a superuser
     select 7, 'cron.enable_superuser_jobs = on, since a superuser owns the platform''s table of classes'
     where {schedules} and v_superuser and v_owner <> 0 and has_table_privilege(v_owner, 'pg_authid', 'insert')
       and current_setting('cron.enable_superuser_jobs', true) = 'off'
@@ -77,9 +77,9 @@ begin
     raise exception using
       errcode = '55000',
       message = format('class activation cannot be installed in database %I without: %s', current_database(), v_missing),
-      hint = 'Nothing was changed. Is this the database of the platform (-x url=postgresql://...)? This version knows two'
-        || ' shapes of the platform, with and without cohorts, from its migration 62 on. Let the owner of the tables or a superuser'
-        || ' grant the rights that are named, then repeat.';
+      hint = 'Nothing was changed. Is this the database of the platform (-x url=postgresql://...)? This version supports'
+        || ' two shapes of the platform, with and without cohorts, from its migration 62 on. Let the owner of the tables or a'
+        || ' superuser grant the listed rights, then repeat.';
   end if;
 
   perform set_config('class_activation.classes', v_classes[1]::text, true);
@@ -90,13 +90,12 @@ begin
 {objects}
   ) o (oid, kind, name, owner, acl, definition);
 
-  -- In the schemas everything is closed, table by table and function by function. So a role that is granted EXECUTE
-  -- on one function needs nothing else.
+  -- The schemas are open, and each object in them is closed: EXECUTE on a function is all that a role needs.
   foreach v_schema in array array[{schemas}] loop
     if to_regnamespace(v_schema) is null then
       execute format('create schema %I authorization %s', v_schema, v_owner::regrole);
-      execute format('comment on schema %I is %L', v_schema, 'Activates UnlockEdv2''s scheduled classes: what'
-        || ' public.activate_scheduled_classes works with and remembers.');
+      execute format('comment on schema %I is %L', v_schema, 'Activates UnlockEdv2''s scheduled'
+        || ' classes: the tables and functions of public.activate_scheduled_classes.');
     end if;
   end loop;
 end;

@@ -1,4 +1,4 @@
--- After Alembic has deleted the last revision: everything goes. What another author has made in the schemas stops it.
+-- Removes everything, after Alembic has deleted the last revision. Objects of others in the schemas make it fail.
 do $do$
 declare
   v_statement text;

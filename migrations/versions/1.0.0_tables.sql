@@ -14,7 +14,7 @@ create table class_activation.runs (
 );
 create index runs_started_at_idx on class_activation.runs (started_at);
 
--- No foreign keys: runs are pruned while this is kept, and the platform's tables stay free to change.
+-- No foreign keys: runs are pruned earlier, and the platform's tables stay free to change.
 create table class_activation.activations (
   run_id bigint not null,
   class_id integer not null,
@@ -62,7 +62,7 @@ create table class_activation.settings (
   scheduled_at timestamptz
 );
 
--- a row for each tick, so that none waits for another one's row
+-- one row per tick, so that no tick waits for another
 create table class_activation.ticks (ticked_at timestamptz not null);
 
 create table class_activation.installed_objects (name text primary key, definition text not null);
