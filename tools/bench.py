@@ -1,9 +1,9 @@
-"""What the job costs, side by side with five other ways to do the same.
+"""The cost of the job, compared with five other ways to do the same.
 
 `make bench` measures on a throwaway server, prints tables as it goes, and draws docs/bench.svg. In each
 round each way gets a fresh copy of the same database and a new session, as from pg_cron, in random order;
-a ratio compares times of one round. Nothing is tuned but what would blur the numbers: no autovacuum, and
-no full page images in the WAL.
+ratios compare times of the same round. Only two settings are changed, because they would blur the numbers:
+no autovacuum, and no full page images in the WAL.
 """
 
 import os
@@ -29,7 +29,7 @@ from sqlalchemy.ext.automap import automap_base
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
-# due classes, and in how many rounds
+# due classes: rounds
 ROUNDS = {10: 31, 100: 15, 1_000: 15, 10_000: 5}
 ENROLLMENTS = 25
 OTHER_CLASSES = 20_000
@@ -113,7 +113,7 @@ def platform(database: str) -> None:
 
 @cache
 def tables() -> Any:
-    """Let SQLAlchemy look at the tables once, before anything is measured."""
+    """Reflect the tables once, before anything is measured."""
     base = automap_base()
     base.prepare(autoload_with=engine("bench_template"))
     return base.classes
@@ -192,7 +192,7 @@ def usage(db: Database) -> tuple[int, int]:
 
 
 def measure(db: Database, way: Callable[[str], None]) -> Cost:
-    """Do it one way, in a database whose pages are in memory."""
+    """Measure one way, with the pages of the database in memory."""
     db.execute("select count(*) from public.program_classes")
     db.execute("select count(*) from public.program_class_enrollments")
     before = usage(db)
@@ -205,7 +205,7 @@ def measure(db: Database, way: Callable[[str], None]) -> Cost:
 
 
 def longest_wait(db: Database, way: Callable[[str], None], class_ids: list[int]) -> float:
-    """Edit the due classes, one after the other, meanwhile; return how long one edit took."""
+    """Edit due classes during a run, and return the duration of the longest edit."""
     edit = "update public.program_classes set capacity = 9 where id = %s"
     longest = 0.0
     with ThreadPoolExecutor(1) as threads:
@@ -214,7 +214,7 @@ def longest_wait(db: Database, way: Callable[[str], None], class_ids: list[int])
             began = time.perf_counter()
             db.execute(edit, random.choice(class_ids))
             longest = max(longest, time.perf_counter() - began)
-            time.sleep(0.002)  # an editor, and not a load that slows the run down
+            time.sleep(0.002)  # an editor, not a load that slows the run down
         run.result()
     return longest
 
@@ -222,7 +222,7 @@ def longest_wait(db: Database, way: Callable[[str], None], class_ids: list[int])
 def bench_size(
     server: Database, size: int, tick: Callable[[], None]
 ) -> tuple[dict[str, list[Cost]], dict[str, float]]:
-    """Measure each way with SIZE due classes, and in a last round how long an editor waits."""
+    """Measure each way with SIZE due classes and, in a last round, how long an editor waits."""
     with closing(install(server, "bench_template")) as db:
         fill(db, OTHER_CLASSES, "current_date - 40 + i % 30, 'Active'", enrollments=5)
         fill(db, size, "current_date - 2, 'Scheduled'", enrollments=ENROLLMENTS)
@@ -246,12 +246,12 @@ def bench_size(
 
 
 def bench_idle(server: Database, tick: Callable[[], None]) -> dict[int, list[float]]:
-    """Measure runs that find nothing due among ever more classes, each in a session of its own."""
+    """Measure runs that find nothing due among more and more classes, each in a new session."""
     seconds: dict[int, list[float]] = {}
     with closing(install(server, "bench_idle")) as db:
         classes = 0
         for size in IDLE_SIZES:
-            # one in ten is planned for a day to come, as on a platform that is in use
+            # one in ten starts in the future, as on a platform in use
             fill(
                 db,
                 size - classes,
@@ -272,7 +272,7 @@ def bench_idle(server: Database, tick: Callable[[], None]) -> dict[int, list[flo
 
 
 def ratios(costs: dict[str, list[Cost]], name: str) -> list[float]:
-    """Return the time of one way by that of the floor, round by round."""
+    """Return the time of one way relative to the floor, for each round."""
     return [
         cost.seconds / least.seconds
         for cost, least in zip(costs[name], costs["two bare updates"], strict=True)
@@ -283,7 +283,7 @@ def table(size: int, costs: dict[str, list[Cost]], waits: dict[str, float]) -> T
     result = Table(
         box=None, title=f"\n{size:,} due classes, {size * ENROLLMENTS:,} enrollments", title_justify="left"
     )
-    for column in ("", "time", "by that of two bare updates", "WAL", "buffers", "an editor waits"):
+    for column in ("", "time", "relative to two bare updates", "WAL", "buffers", "an editor waits"):
         result.add_column(column, justify="right" if column else "left")
     for name, rounds in costs.items():
         by_floor = ratios(costs, name)
@@ -300,7 +300,7 @@ def table(size: int, costs: dict[str, list[Cost]], waits: dict[str, float]) -> T
 
 def idle_table(seconds: dict[int, list[float]]) -> Table:
     result = Table(box=None, title="\nNothing is due", title_justify="left")
-    for column in ("classes", "time of a run", "least to most"):
+    for column in ("classes", "time of a run", "min to max"):
         result.add_column(column, justify="right")
     for size, ticks in seconds.items():
         result.add_row(

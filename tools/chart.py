@@ -1,4 +1,4 @@
-"""Charts for the README: SVG of a few lines, the same bytes for the same numbers."""
+"""Charts for the README: small SVGs, the same bytes for the same numbers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +27,7 @@ def text(x: float, y: float, words: str, anchor: str = "start") -> str:
 
 @contextmanager
 def chart(name: str, width: int, height: int) -> Iterator[list[str]]:
-    """Yield the list of elements to fill, and find the chart in docs/NAME.svg."""
+    """Yield a list to fill with elements, then write them to docs/NAME.svg."""
     elements: list[str] = []
     yield elements
     head = (

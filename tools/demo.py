@@ -1,7 +1,6 @@
 """The job on a sample platform, from an empty database to a class that pg_cron activates by itself.
 
-`make demo` runs it. It fills the database that libpq's PG* variables name, so let that be one to
-throw away.
+`make demo` runs it. It fills the database that libpq's PG* variables name: use a throwaway one.
 """
 
 import os
@@ -18,7 +17,7 @@ console = Console(highlight=False, width=110)
 
 
 def chapter(title: str, text: str) -> None:
-    """Print a heading and what the reader is about to see."""
+    """Print a heading and an introduction."""
     console.print(f"\n[bold cyan]{title}[/]\n{text}\n")
 
 
@@ -32,7 +31,7 @@ def cell(value: object) -> str:
 
 
 def show(db: Database, sql: str, limit: int = 6) -> int:
-    """Print a query as it would be typed, and its rows; return how many there are."""
+    """Print a query and its rows; return their number."""
     sql = dedent(sql).strip()
     console.print(f"[bold]{escape(sql)};[/]", soft_wrap=True)
     cursor = db.execute(sql)
@@ -49,7 +48,7 @@ def show(db: Database, sql: str, limit: int = 6) -> int:
 
 
 def await_activation(db: Database, until: datetime) -> None:
-    """Let the reader watch the facility's clock until a run says that it activated something."""
+    """Show the facility's clock until a run reports an activation."""
     listener = db.connect()
     listener.execute("listen class_activation")
     console.print(f"Waiting for {until:%H:%M:%S} UTC, which is 05:00:00 at Night School.\n")
@@ -59,11 +58,11 @@ def await_activation(db: Database, until: datetime) -> None:
             clock = datetime.combine(until, time(5)) - left
             status.update(f"{clock:%H:%M:%S} at Night School, {left.total_seconds():.0f} s to go")
             if left < timedelta(seconds=-90):
-                sys.exit("pg_cron did not fire: look at cron.job_run_details and the server's log")
+                sys.exit("pg_cron did not fire: check cron.job_run_details and the server's log")
 
 
 def main() -> None:
-    """Tell the story."""
+    """Run the demo."""
     db = Database(os.environ.get("PGDATABASE", "postgres"))
     db.execute("set timezone = 'UTC'")
 
@@ -83,7 +82,7 @@ def main() -> None:
         """,
     )
 
-    chapter("2. Deploy", "Every minute instead of every 15 minutes, so that you do not wait long.")
+    chapter("2. Deploy", "The schedule is every minute instead of every 15 minutes, to shorten the wait.")
     console.print("[bold]alembic -x schedule='* * * * *' upgrade head[/]")
     deployment = alembic("upgrade", "head", database=db.name, x=["schedule=* * * * *"])
     console.print(deployment.stderr)
@@ -91,7 +90,7 @@ def main() -> None:
         sys.exit(deployment.returncode)
     show(db, "select jobname, schedule, command from cron.job")
 
-    chapter("3. Look", "What a run would do now, and when the next mornings come.")
+    chapter("3. Look", "What a run would do now, and what comes next.")
     show(
         db,
         """
@@ -154,7 +153,7 @@ def main() -> None:
         limit=5,
     )
 
-    chapter("7. A bad morning", "A time zone is misspelled. Is all well? If not, why, and what fixes it?")
+    chapter("7. A bad morning", "A time zone is misspelled: health() warns, and doctor() has the fix.")
     show(
         db,
         "update facilities set timezone = 'America/Anchorge' where name = 'Kenai' returning name, timezone",

@@ -1,8 +1,8 @@
-"""5 AM, seen: pg_cron on its own, beside the platform's own schedule, on a server whose clock is moved.
+"""When classes become Active, with this job and with the platform's worker, on a server with a faked clock.
 
-`make mornings` measures, prints the table that README.md shows, and draws docs/mornings.svg. Two
-databases of one server hold the same classes, one at each facility. In the one is what this project
-installs; the other has the platform's job: at 05:00 UTC every class whose start date has come.
+`make mornings` prints the table of README.md and draws docs/mornings.svg. Two databases of one server hold
+the same classes, one at each facility. One has this job. The other has the worker's statement, which at
+05:00 UTC activates every class whose start date has arrived.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ QUARTER = timedelta(minutes=15)
 
 @dataclass(frozen=True)
 class Morning:
-    """How late a class became Active that started on DAY in ZONE; before 5 AM local time is negative."""
+    """How late a class starting on DAY in ZONE became Active; negative is before 5 AM local time."""
 
     day: date
     zone: str
@@ -39,19 +39,19 @@ class Morning:
 
 
 def five_am(day: date, zone: str) -> datetime:
-    """Return the instant at which it is 5 AM in ZONE."""
+    """Return the UTC time of 5 AM in ZONE."""
     return datetime.combine(day, time(5), ZoneInfo(zone)).astimezone(UTC)
 
 
 def ticks(day: date) -> list[datetime]:
-    """Return when a class of DAY may become Active, and the quarter of an hour before each of our ticks."""
+    """Return when a class of DAY may become Active, and the quarter hour before each tick of the job."""
     job = {five_am(day, zone) for zone in ZONES}
     worker = {five_am(day + timedelta(days=days), "UTC") for days in (0, 1)}
     return sorted(job | {tick - QUARTER for tick in job} | worker)
 
 
 def install(server: Container) -> tuple[Database, Database]:
-    """Return the database with this job and the one with the platform's, both with the same facilities."""
+    """Return the databases of the job and of the worker, with the same facilities."""
     job = server.database()
     job.execute("create database worker")
     worker = server.database("worker")
@@ -68,7 +68,7 @@ def install(server: Container) -> tuple[Database, Database]:
 
 
 def let_tick(server: Container, db: Database, tick: datetime) -> None:
-    """Set the clock to a moment before TICK and wait until pg_cron has run what is due at it."""
+    """Set the clock to a second before TICK, and wait until pg_cron has run its jobs."""
     server.set_clock(tick - timedelta(seconds=1))
     jobs = 2 if tick.time() == time(5) else 1
     done = "select count(*) >= %s from cron.job_run_details where status = 'succeeded' and start_time >= %s"
@@ -76,7 +76,7 @@ def let_tick(server: Container, db: Database, tick: datetime) -> None:
 
 
 def measure(server: Container, job: Database, worker: Database, day: date) -> Iterator[Morning]:
-    """Let DAY go by and tell how late the classes became Active that start on it."""
+    """Let DAY pass, and yield how late its classes became Active."""
     class_ids = {
         zone: [db.class_(facility, day) for db in (job, worker)]
         for facility, zone in enumerate(ZONES, start=1)
@@ -95,7 +95,7 @@ def measure(server: Container, job: Database, worker: Database, day: date) -> It
 
 
 def draw(mornings: list[Morning]) -> None:
-    """Draw one day on the clocks of its facilities."""
+    """Draw one day in the local time of its facilities."""
     (day,) = {morning.day for morning in mornings}
     left, hour, bottom = 165, 26, 45 + 28 * len(mornings)
     with chart("mornings", left + 25 * hour, bottom + 55) as elements:
@@ -115,9 +115,7 @@ def draw(mornings: list[Morning]) -> None:
             elements += [dot(x, y, color) for x, color in ends]
         elements += [text(left + hour * h, bottom + 14, f"{h:02}:00", "middle") for h in range(0, 25, 3)]
         elements.append(
-            text(
-                left, bottom + 40, f"local time on {day} at which a class that starts that day became Active"
-            )
+            text(left, bottom + 40, f"local time at which a class starting on {day} became Active")
         )
 
 
@@ -127,7 +125,7 @@ def main() -> None:
     first = five_am(min(DAYS), "UTC") - timedelta(days=1)
     with container(first) as server:
         job, worker = install(server)
-        days = track(DAYS, "Letting the days go by", console=console, transient=True)
+        days = track(DAYS, "Running the days", console=console, transient=True)
         mornings = [morning for day in days for morning in measure(server, job, worker, day)]
 
     table = Table(

@@ -14,7 +14,7 @@ from harness import COMMAND, OFF, Database, alembic, url
 STATUSES = ["Enrolled", "Enrolled", "Cancelled", "Completed", "Incomplete: Withdrawn", "Incomplete: Dropped"]
 STATUSES += ["Incomplete: Failed to Complete", "Incomplete: Transfered", "Incomplete: Segregated"]
 ROW = "{:<50}{:<7}{:>11}{:>12}{:>12}{:>8}  {}".format
-# of each column: what a row needs there if it has no default, and the column that it must be found in
+# for each column: the column that it references, and a value if it is required and has no default
 COLUMNS = """
 select a.attname as name, f.confrelid::regclass::text as parent, p.attname as key,
   case when a.attnotnull and not a.atthasdef and a.attidentity = '' then case y.typcategory
@@ -39,7 +39,7 @@ Migration = namedtuple("Migration", "number file name up down")
 
 class Platform(Database):
     def insert(self, table: str, **columns: object) -> int:
-        """Insert a row with those of COLUMNS that there are, and with a value where it needs more."""
+        """Insert a row with those of COLUMNS that exist, and values for other required columns."""
         values = {}
         for name, parent, key, needed in self.rows(COLUMNS, table):
             if needed and parent and name not in columns:
@@ -65,14 +65,14 @@ class Platform(Database):
 
 
 def parse(file: Path) -> Migration:
-    """Read a goose file; what it runs in one transaction becomes one string of several statements."""
+    """Read a goose file; statements of one transaction become one string."""
     pieces = re.split(r"(?m)^--[ \t]*\+goose[ \t]+(.*?)[ \t]*$", file.read_text())
     words, parts, part = [word.upper() for word in pieces[1::2]], {"": [], "UP": [], "DOWN": []}, ""
     for word, text in zip(words, pieces[2::2], strict=True):
         if word not in ("UP", "DOWN", "NO TRANSACTION", "STATEMENTBEGIN", "STATEMENTEND"):
             sys.exit(f"{file}: goose's directive {word} is not supported")
         part = word if word in parts else part
-        # outside of a block a statement ends with a line that ends with a semicolon, but for a comment
+        # outside a block, a statement ends with a line that ends with a semicolon, comments aside
         end = r"(?s).+" if word == "STATEMENTBEGIN" else r"(?ms).+?^(?:(?!--)[^\n])*;[ \t]*(?:--[^\n]*)?$"
         parts[part] += re.findall(end, text)
     if not parts["UP"]:
@@ -83,7 +83,7 @@ def parse(file: Path) -> Migration:
 
 
 def run(database: str, statements: list[str]) -> str:
-    """Run statements as goose does, and return the error that ended them, or an empty string."""
+    """Run statements as goose does, and return their error or an empty string."""
     with closing(Database(database)) as db:
         try:
             for statement in statements:
@@ -94,7 +94,7 @@ def run(database: str, statements: list[str]) -> str:
 
 
 def deploy(*arguments: str, database: str) -> str:
-    """Run alembic, and return the error that ended it, or an empty string."""
+    """Run alembic, and return its error or an empty string."""
     process = alembic(*arguments, database=database, x=OFF)
     error = process.stderr.rpartition("ERROR ")[2].partition(" (SQLSTATE")[0].rpartition(" without: ")[2]
     return error.strip() if process.returncode else ""
@@ -120,7 +120,7 @@ def check(when: str, job: str, without: str) -> None:
 
 
 def climb(migrations: list[Migration], first: int, job: str, without: str) -> int:
-    """Run the migrations upwards, install in between, and return the number after which that was."""
+    """Run the migrations up, install as soon as possible, and return the number of that migration."""
     installed, refusals = 0, ["", ""]
     for migration in migrations:
         for database, why in (without, "fails, with or without"), (job, "fails because of"):
@@ -186,7 +186,7 @@ def main(folder: str = "", first: str = "", keep: str = "") -> None:
         try:
             survey(migrations, int(first), server, job)
         except (SystemExit, psycopg.Error) as failure:
-            sys.exit(f"\n{failure}\nWhat to do: docs/administration.md, Before the platform's next release")
+            sys.exit(f"\n{failure}\nSee docs/administration.md, Before the platform's next release")
         finally:
             if keep:
                 print(f"psql {url(job)}  # until you press Enter")
