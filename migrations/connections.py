@@ -32,8 +32,8 @@ def connection_string(url: str) -> str:
         conninfo_to_dict(string)
     except psycopg.ProgrammingError:
         raise CommandError(
-            "invalid connection string\nHINT: In a URL, encode special characters of the password (@ is %40) or "
-            "use PGPASSWORD or ~/.pgpass."
+            "invalid connection string\nHINT: In a URL, encode special characters of the password (@ is %40) "
+            "or use PGPASSWORD or ~/.pgpass."
         ) from None
     return string
 
