@@ -7,7 +7,7 @@ begin
     -- 1.6 requires this schema: a dump of 1.4 can be restored there
     create extension pg_cron with schema pg_catalog;
   elsif string_to_array(regexp_replace(v_version, '[^0-9.].*$', ''), '.')::integer[] < array[1, 4] then
-    raise exception 'version % is installed, and 1.4 is needed', v_version using errcode = '0A000';
+    raise exception 'its version is %, and 1.4 is needed', v_version using errcode = '0A000';
   end if;
 exception when others then
   raise exception using
