@@ -57,7 +57,10 @@ begin
         end,
         format('the job of role %s, which role %s cannot see, calls', v_job.created_by, current_user),
         format(e'-- as %sa superuser:\nselect class_activation.schedule();',
-          case when not v_job.role_is_gone then format('role %s or ', v_job.created_by) end));
+          case when not v_job.role_is_gone then format('role %s or ', v_job.created_by) end)
+        || case when v_job.role_is_gone then format(e'\n-- or, if that role is now %1$s: alter role %1$s rename to %2$I;',
+          (select n.nspowner::regrole from pg_namespace n where n.nspname = 'class_activation'), v_job.created_by)
+        else '' end);
     elsif v_job.visible and not v_job.elsewhere then
       return query
       select 'job', 'error',

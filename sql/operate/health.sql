@@ -48,7 +48,7 @@ begin
     where a.activated_at > now() - interval '24 hours' and a.reverted_by is null
   );
   enrollments_backfilled_24h := (
-    select coalesce(sum(r.enrollments_backfilled), 0) from class_activation.runs r
+    select coalesce(sum(r.enrollments_backfilled), 0)::bigint from class_activation.runs r
     where r.started_at > now() - interval '24 hours'
   );
   job_active := (class_activation_internal.job()).active;

@@ -50,7 +50,9 @@ begin
     raise exception using errcode = '42501',
       message = format('the pg_cron job belongs to role %I, and only that role or a superuser can change it', v_other),
       hint = case when v_job.role_is_gone then
-          'That role was renamed or dropped, and pg_cron''s launcher crashes if it meets the job. Run as a superuser: '
+          'That role was renamed or dropped, and pg_cron''s launcher crashes if it meets the job. If it is now '
+          || format('%1$s: alter role %1$s rename to %2$I; Otherwise run as a superuser: ',
+            (select n.nspowner::regrole from pg_namespace n where n.nspname = 'class_activation'), v_other)
           else format('Run as role %I or a superuser: ', v_other) end || format('select class_activation.schedule(%s);',
           concat_ws(', ', 'p_schedule => ' || quote_literal(p_schedule), 'p_not_before => ' || quote_literal(p_not_before)));
   end if;
