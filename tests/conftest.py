@@ -194,6 +194,15 @@ def cron(pg_cron: Database, role: str) -> Iterator[Database]:
     pg_cron.execute((ROOT / "tests/drop_platform.sql").read_text())
 
 
+@pytest.fixture
+def scheduled(cron: Database) -> Database:
+    """The database of `cron` with the job in pg_cron, and healthy."""
+    deploy("upgrade", "head", database=cron.name)
+    cron.run()
+    assert cron.health().status == "ok"
+    return cron
+
+
 @pytest.fixture(autouse=True)
 def unset_database_url(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only PG* says where to connect."""

@@ -6,8 +6,8 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -367,3 +367,15 @@ def client(database: Database, *command: str, script: str = "") -> str:
     )
     assert process.returncode == 0, process.stderr
     return process.stdout
+
+
+@contextmanager
+def open_transaction(db: Database, *statements: str) -> Iterator[psycopg.Connection]:
+    """Another session that has run the statements and not committed; it rolls back at the end."""
+    session = db.connect(autocommit=False)
+    for statement in statements:
+        session.execute(statement)
+    try:
+        yield session
+    finally:
+        session.rollback()
