@@ -1,68 +1,63 @@
-"""Housekeeping, and what must not disturb a run."""
+"""Housekeeping: ticks, runs and pg_cron's log are pruned, and no run is disturbed."""
 
 import pytest
-from harness import COMMAND, Database, deploy
-
-
-@pytest.fixture
-def scheduled(cron: Database) -> Database:
-    """A database in which all is well, with the job in pg_cron."""
-    deploy("upgrade", "head", database=cron.name)
-    cron.run()
-    assert cron.health().status == "ok"
-    return cron
+from harness import COMMAND, Database
 
 
 @pytest.mark.parametrize("lock", [None, "access exclusive", "exclusive", "an open delete"])
-def test_housekeeping_happens_once_a_day_and_never_undoes_a_tick(cron: Database, lock: str | None) -> None:
-    deploy("upgrade", "head", database=cron.name)
-    cron.execute(
-        "insert into class_activation.ticks"
-        " select now() - make_interval(days => i) from generate_series(6, 9) i"
-    )
-    cron.execute(
-        "insert into class_activation.runs (started_at, as_of, not_before, called_by)"
-        " select now() - make_interval(days => i), now(), '05:00', 'x' from generate_series(89, 92) i"
-    )
+def test_housekeeping_happens_once_a_day_and_never_undoes_a_tick(
+    scheduled: Database, lock: str | None
+) -> None:
+    for table, column, first, values in (
+        ("ticks", "ticked_at", 6, ""),
+        ("runs", "started_at, as_of, not_before, called_by", 89, ", now(), '05:00', 'x'"),
+        (
+            "activations",
+            "activated_at, run_id, class_id, facility_id, due_at, enrollments_backfilled",
+            3650,
+            ", i, i, 1, now(), 0",
+        ),
+    ):
+        scheduled.execute(
+            f"insert into class_activation.{table} ({column})"
+            f" select now() - make_interval(days => i){values} from generate_series({first}, {first + 3}) i"
+        )
     # in the order of time; the jobid may be that of a job that is gone, and a run may have no time
     log = [("select 1", 9), (COMMAND, 9), (COMMAND, None), (COMMAND, 8), (COMMAND, 6), (COMMAND, None)]
     for run_id, (command, days) in enumerate(log, start=-len(log)):
-        cron.execute(
+        scheduled.execute(
             "insert into cron.job_run_details (jobid, runid, database, command, status, start_time)"
             " values (-1, %s, current_database(), %s, 'succeeded', now() - make_interval(days => %s))",
             run_id,
             command,
             days,
         )
-    other = cron.connect(autocommit=False)
+    other = scheduled.connect(autocommit=False)
     if lock == "an open delete":
         other.execute("delete from cron.job_run_details where runid < 0")
     elif lock:
         other.execute(f"lock table cron.job_run_details in {lock} mode")
-    due = cron.class_()
+    due = scheduled.class_()
 
     # not while classes start
-    assert cron.value(COMMAND) == 1
-    assert cron.status(due) == "Active"
-    assert cron.value("select count(*) from class_activation.ticks") == 5
-    assert cron.value(COMMAND) == 0
+    assert scheduled.value(COMMAND) == 1
+    assert scheduled.status(due) == "Active"
+    assert scheduled.value("select count(*) from class_activation.ticks") == 5
+    assert scheduled.value(COMMAND) == 0
     other.rollback()
-    assert (
-        cron.value("select count(*) from class_activation.ticks where ticked_at < now() - interval '1 day'")
-        == 1
-    )
-    assert cron.value("select count(*) from class_activation.runs where called_by = 'x'") == 1
-    kept = cron.rows("delete from cron.job_run_details where runid < 0 returning runid")
+    old_ticks = "select count(*) from class_activation.ticks where ticked_at < now() - interval '1 day'"
+    assert scheduled.value(old_ticks) == 1
+    assert scheduled.value("select count(*) from class_activation.runs where called_by = 'x'") == 1
+    assert scheduled.value("select count(*) from class_activation.activations") == 5
+    kept = scheduled.rows("delete from cron.job_run_details where runid < 0 returning runid")
     assert len(kept) == (6 if lock else 3)
 
 
-@pytest.mark.parametrize(
-    "setting", ["row_security = off", "lock_timeout = '1ms'", "client_min_messages = error"]
-)
-def test_settings_of_the_session_do_not_undo_a_run(scheduled: Database, setting: str) -> None:
+def test_settings_of_the_session_do_not_undo_a_tick(scheduled: Database) -> None:
     class_id = scheduled.class_()
     session = scheduled.connect()
-    session.execute(f"set {setting}")
+    for setting in ("row_security = off", "lock_timeout = '1ms'", "client_min_messages = error"):
+        session.execute(f"set {setting}")
 
     session.execute(COMMAND)
 
