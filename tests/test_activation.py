@@ -1,4 +1,4 @@
-"""What a run writes, what it returns, what it remembers, and what it refuses."""
+"""A run: the rows that it writes, returns and records, and the errors that it raises."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -11,52 +11,35 @@ AS_OF = "2026-03-02 12:00Z"
 INSTANT = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
-def test_the_class_and_its_enrollments_get_what_the_application_would_write(db: Database) -> None:
-    class_id = db.class_()
-    enrollment = db.enrollment(class_id)
-
-    with db.connection.transaction():
-        now = db.value("select now()")
-        db.run(AS_OF)
-
-    after = db.row("select * from {classes} where id = %s", class_id)
-    assert (after.status, after.updated_at, after.update_user_id) == ("Active", now, BATCH_USER)
-    after = db.row("select * from public.program_class_enrollments where id = %s", enrollment)
-    assert (after.enrolled_at, after.updated_at, after.update_user_id) == (INSTANT, now, BATCH_USER)
-
-
-def test_no_other_column_changes(db: Database) -> None:
+def test_a_run_writes_the_columns_that_the_application_would_write(db: Database) -> None:
     class_id = db.class_(capacity=12, description="d", credit_hours=3, end_dt="2026-06-01", create_user_id=7)
     enrollment = db.enrollment(class_id, change_reason="r")
-    tables = {db.label: class_id, "program_class_enrollments": enrollment}
-    written = {"status", "enrolled_at", "updated_at", "update_user_id"}
 
-    def others() -> dict[str, dict[str, object]]:
-        rows = {name: db.row(f"select * from public.{name} where id = {id_}") for name, id_ in tables.items()}
-        return {
-            name: {k: v for k, v in row._asdict().items() if k not in written} for name, row in rows.items()
-        }
+    def stored() -> list[dict[str, object]]:
+        rows = {db.label: class_id, "program_class_enrollments": enrollment}
+        return [
+            db.row(f"select * from public.{name} where id = {id_}")._asdict() for name, id_ in rows.items()
+        ]
 
-    before = others()
-    db.run(AS_OF)
-    assert others() == before
-
-
-def test_each_class_is_written_once_so_that_it_has_one_history_row(db: Database) -> None:
-    class_id = db.class_()
-    db.enrollment(class_id)
-
-    db.run(AS_OF)
+    class_before, enrollment_before = stored()
+    with db.connection.transaction():
+        written = {"updated_at": db.value("select now()"), "update_user_id": BATCH_USER}
+        db.run(AS_OF)
     db.run(AS_OF)
 
+    assert stored() == [
+        {**class_before, **written, "status": "Active"},
+        {**enrollment_before, **written, "enrolled_at": INSTANT},
+    ]
+    # each class is written once
     history = db.row("select * from public.program_classes_history")
     assert history.parent_ref_id == class_id
     assert (history.before_update["status"], history.after_update["status"]) == ("Scheduled", "Active")
 
 
-@pytest.mark.parametrize(
-    "columns",
-    [
+def test_an_enrollment_that_is_not_pending_stays_as_it_is(db: Database) -> None:
+    class_id = db.class_()
+    for columns in (
         {"enrollment_status": "Cancelled"},
         {"enrollment_status": "Completed"},
         {"enrollment_status": "Incomplete: Withdrawn"},
@@ -65,23 +48,20 @@ def test_each_class_is_written_once_so_that_it_has_one_history_row(db: Database)
         {"enrollment_status": None},
         {"enrolled_at": "2026-01-05 09:00Z"},
         {"deleted_at": "2026-01-05 09:00Z"},
-    ],
-    ids=str,
-)
-def test_an_enrollment_that_does_not_wait_for_its_date_stays_as_it_is(
-    db: Database, columns: dict[str, str]
-) -> None:
-    class_id = db.class_()
-    enrollment = db.enrollment(class_id, **columns)
-    before = db.row("select * from public.program_class_enrollments where id = %s", enrollment)
+    ):
+        db.enrollment(class_id, **columns)
+    enrollments = "select * from public.program_class_enrollments order by id"
+    before = db.rows(enrollments)
 
     (activated,) = db.run(AS_OF)
+    # nor is it a late one
+    db.run(AS_OF)
 
-    assert activated.enrollments_backfilled == 0
-    assert db.row("select * from public.program_class_enrollments where id = %s", enrollment) == before
+    assert (activated.enrollments_backfilled, db.last_run().enrollments_backfilled) == (0, 0)
+    assert db.rows(enrollments) == before
 
 
-def test_it_returns_one_row_for_each_class_earliest_due_first(db: Database) -> None:
+def test_a_run_returns_each_class_earliest_due_first(db: Database) -> None:
     chicago, denver = db.facility("America/Chicago"), db.facility("America/Denver")
     later = db.class_(denver, "2026-03-02", name="Welding")
     earlier = db.class_(chicago, "2026-03-02", name="Reading")
@@ -116,7 +96,7 @@ def test_max_classes_takes_the_earliest_due(db: Database) -> None:
     assert [row.class_id for row in db.run(AS_OF, max_classes=2)] == [third]
 
 
-def test_a_run_and_its_activations_are_remembered(db: Database) -> None:
+def test_a_run_and_its_activations_are_recorded(db: Database) -> None:
     class_id = db.class_()
     enrollment = db.enrollment(class_id)
     with db.connection.transaction():
@@ -144,42 +124,20 @@ def test_a_run_and_its_activations_are_remembered(db: Database) -> None:
     }
 
 
-def test_a_run_with_nothing_to_do_is_remembered_too(db: Database) -> None:
-    assert db.run() == []
-    assert db.last_run().classes_activated == 0
-
-
-def test_a_tick_removes_runs_older_than_90_days_and_keeps_activations(db: Database) -> None:
-    db.class_()
-    db.run(AS_OF)
-    for days in (89, 91):
-        db.execute(
-            "insert into class_activation.runs (started_at, as_of, not_before, called_by)"
-            " select now() - make_interval(days => %s), now(), '05:00', 'somebody'",
-            days,
-        )
-    db.execute("update class_activation.activations set activated_at = now() - interval '10 years'")
-
-    for days in (9, 6):
-        db.execute("insert into class_activation.ticks values (now() - make_interval(days => %s))", days)
-
-    db.execute("select class_activation.tick()")
-
-    assert db.value("select count(*) from class_activation.ticks") == 2
-    oldest = db.value("select min(started_at) from class_activation.runs")
-    assert timedelta(days=88) < datetime.now(UTC) - oldest < timedelta(days=90)
-    assert db.value("select count(*) from class_activation.activations") == 1
-
-
-def test_a_run_that_did_something_notifies_and_an_idle_one_does_not(db: Database) -> None:
+def test_only_a_run_that_did_something_notifies(db: Database) -> None:
     listener = db.connect()
     listener.execute("listen class_activation")
     class_id = db.class_()
     db.enrollment(class_id)
 
     db.run()
+    # an idle run is recorded too
     db.run()
 
+    assert [row.classes_activated for row in db.rows("select * from class_activation.runs order by id")] == [
+        1,
+        0,
+    ]
     (notification,) = listener.notifies(timeout=1)
     assert json.loads(notification.payload) == {
         "run_id": db.value("select min(id) from class_activation.runs"),
@@ -187,19 +145,6 @@ def test_a_run_that_did_something_notifies_and_an_idle_one_does_not(db: Database
         "enrollments_backfilled": 1,
         "classes_failed": 0,
     }
-
-
-def test_an_enrollment_that_slipped_in_is_backfilled_by_the_next_run(db: Database) -> None:
-    class_id = db.class_()
-    db.run(AS_OF)
-    late = db.enrollment(class_id)
-    withdrawn = db.enrollment(class_id, enrollment_status="Incomplete: Withdrawn")
-
-    assert db.run() == []
-
-    assert db.enrolled_at(late) is not None
-    assert db.enrolled_at(withdrawn) is None
-    assert db.last_run().enrollments_backfilled == 1
 
 
 def test_a_late_enrollment_from_before_an_outage_is_backfilled_after_it(db: Database) -> None:
@@ -212,56 +157,50 @@ def test_a_late_enrollment_from_before_an_outage_is_backfilled_after_it(db: Data
     db.run(AS_OF)
 
     assert db.enrolled_at(late) is not None
+    assert db.last_run().enrollments_backfilled == 1
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        "update class_activation.activations set activated_at = now() - interval '24 hours'",
-        "update {classes} set status = 'Paused'",
-        "update {classes} set archived_at = now()",
-        "update {classes} set deleted_at = now()",
-        # Active, but not by the job
-        "delete from class_activation.activations",
-    ],
-)
-def test_no_other_active_class_is_ever_touched(db: Database, change: str) -> None:
-    class_id = db.class_()
+def test_no_other_active_class_is_ever_touched(db: Database) -> None:
+    changes = (
+        "update class_activation.activations set activated_at = now() - interval '24 hours' where class_id",
+        "update {classes} set status = 'Paused' where id",
+        "update {classes} set archived_at = now() where id",
+        "update {classes} set deleted_at = now() where id",
+        # Active, but not activated by the job
+        "delete from class_activation.activations where class_id",
+    )
+    classes = [db.class_() for _ in changes]
     db.run(AS_OF)
-    late = db.enrollment(class_id)
-    db.execute(change)
+    late = [db.enrollment(class_id) for class_id in classes]
+    for change, class_id in zip(changes, classes, strict=True):
+        db.execute(f"{change} = {class_id}")
 
     db.run()
 
-    assert db.enrolled_at(late) is None
+    assert [db.enrolled_at(enrollment) for enrollment in late] == [None] * len(late)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "value"),
-    [
-        ("p_as_of => null", "null"),
-        ("p_as_of => 'infinity'", "infinity"),
-        ("p_as_of => '2999-01-01 00:00Z'", "2999-01-01 00:00:00"),
-        ("p_max_classes => 0", "0"),
-        ("p_max_classes => -5", "-5"),
-    ],
-)
-def test_bad_input_is_refused_with_the_value_and_a_hint(db: Database, arguments: str, value: str) -> None:
+def test_an_invalid_argument_is_rejected_with_its_value_and_a_hint(db: Database) -> None:
     class_id = db.class_()
 
-    with pytest.raises(psycopg.errors.InvalidParameterValue) as error:
-        db.execute(f"select public.activate_scheduled_classes({arguments})")
+    for name, argument, value in (
+        ("p_as_of", "null", "null"),
+        ("p_as_of", "'infinity'", "infinity"),
+        ("p_as_of", "'2999-01-01 00:00Z'", "2999-01-01 00:00:00"),
+        ("p_max_classes", "0", "0"),
+        ("p_max_classes", "-5", "-5"),
+    ):
+        with pytest.raises(psycopg.errors.InvalidParameterValue) as error:
+            db.execute(f"select public.activate_scheduled_classes({name} => {argument})")
+        assert value in error.value.diag.message_primary
+        assert name in error.value.diag.message_hint
 
-    assert value in error.value.diag.message_primary
-    assert arguments.split(maxsplit=1)[0] in error.value.diag.message_hint
     assert db.status(class_id) == "Scheduled"
     assert db.rows("select * from class_activation.runs") == []
 
 
 @pytest.mark.parametrize("absence", ["username = 'somebody_else'", "deleted_at = now()"])
-def test_without_the_batch_user_nothing_happens_and_the_hint_brings_it_back(
-    db: Database, absence: str
-) -> None:
+def test_a_run_without_the_batch_user_fails_and_the_hint_restores_it(db: Database, absence: str) -> None:
     class_id = db.class_()
     db.execute(f"update public.users set {absence} where id = {BATCH_USER}")
 
@@ -288,26 +227,20 @@ def test_the_oldest_of_several_batch_users_is_the_author(db: Database) -> None:
     assert db.value("select update_user_id from {classes} where id = %s", class_id) == oldest
 
 
-def test_a_read_only_server_gives_postgresqls_own_error(db: Database) -> None:
-    class_id = db.class_()
-    db.execute("set default_transaction_read_only = on")
-
-    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
-        db.run(AS_OF)
-
-    assert db.status(class_id) == "Scheduled"
-
-
-def test_a_backlog_of_several_batches_is_worked_off_in_one_call(db: Database) -> None:
-    db.due_classes(2345)
+def test_a_backlog_is_activated_in_one_call_that_reports_its_progress(db: Database) -> None:
+    db.due_classes(6700)
+    said: list[str] = []
+    db.connection.add_notice_handler(lambda diagnostic: said.append(diagnostic.message_primary))
 
     assert len(db.run(AS_OF, max_classes=1500)) == 1500
-    assert len(db.run(AS_OF)) == 845
-    assert db.value("select count(*) from public.program_classes_history") == 2345
+    assert said == []
+    assert len(db.run(AS_OF)) == 5200
+    assert said == [f"{min(done, 5200)} of 5200 classes activated" for done in range(1000, 7000, 1000)]
+    assert db.value("select count(*) from public.program_classes_history") == 6700
 
 
 @pytest.mark.parametrize("statistics", ["with", "without"])
-def test_a_run_reads_what_is_due_and_not_what_is_stored(db: Database, statistics: str) -> None:
+def test_a_run_reads_only_due_classes(db: Database, statistics: str) -> None:
     # half of all classes are Scheduled, all for later: the planner would rather read everything
     db.due_classes(
         20000,
@@ -328,7 +261,7 @@ def test_a_run_reads_what_is_due_and_not_what_is_stored(db: Database, statistics
     if statistics == "with":
         db.execute("vacuum analyze")
 
-    # a new session, because one's own counters include what it has not reported yet
+    # a new session, because the counters of a session include its unreported reads
     db.connection = db.connect()
     with db.connection.transaction():
         assert len(db.run(AS_OF)) == 3
@@ -351,7 +284,7 @@ def test_a_run_reads_what_is_due_and_not_what_is_stored(db: Database, statistics
     assert 0 < read.by_index < (100 if db.cohorts else 50)
 
 
-def test_without_its_row_of_settings_every_call_says_so(db: Database) -> None:
+def test_a_missing_row_of_settings_is_an_error_with_a_fix(db: Database) -> None:
     class_id = db.class_()
     db.execute("truncate class_activation.settings")
 
@@ -362,18 +295,7 @@ def test_without_its_row_of_settings_every_call_says_so(db: Database) -> None:
     assert [row.class_id for row in db.run()] == [class_id]
 
 
-def test_a_large_backlog_reports_its_progress(db: Database) -> None:
-    db.due_classes(5500)
-    said: list[str] = []
-    db.connection.add_notice_handler(lambda diagnostic: said.append(diagnostic.message_primary))
-
-    db.run(AS_OF)
-    assert said == [f"{min(done, 5500)} of 5500 classes activated" for done in range(1000, 7000, 1000)]
-
-
-def test_a_past_p_as_of_never_backfills_before_the_activation(
-    db: Database,
-) -> None:
+def test_a_past_p_as_of_never_backfills_before_the_activation(db: Database) -> None:
     classes = [db.class_() for _ in range(2)]
     for class_id in classes:
         db.run(AS_OF, max_classes=1)
