@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from threading import Barrier
 
 import psycopg
 import pytest
-from harness import Database, wait_until
+from harness import Database, open_transaction, wait_until
 
 AS_OF = "2026-03-02 12:00Z"
 RUN = f"select * from public.activate_scheduled_classes('{AS_OF}')"
@@ -19,18 +18,8 @@ def threads() -> Iterator[ThreadPoolExecutor]:
         yield executor
 
 
-@contextmanager
-def open_transaction(db: Database, *statements: str) -> Iterator[psycopg.Connection]:
-    """Another session that has run the statements and not committed; it rolls back at the end."""
-    session = db.connect(autocommit=False)
-    for statement in statements:
-        session.execute(statement)
-    yield session
-    session.rollback()
-
-
 def waits_for(db: Database, session: psycopg.Connection, event: str) -> bool:
-    """Whether the server shows that SESSION waits for EVENT (a wait_event or its type)."""
+    """Return whether SESSION waits for EVENT (a wait_event or its type)."""
     return db.value(
         "select %s in (wait_event, wait_event_type) from pg_stat_activity where pid = %s",
         event,
@@ -51,49 +40,44 @@ def in_background(threads: ThreadPoolExecutor, session: psycopg.Connection, sql:
     return threads.submit(lambda: session.execute(sql).fetchall())
 
 
-def test_a_class_that_another_session_holds_is_skipped_and_picked_up_by_the_next_run(db: Database) -> None:
-    held, free = db.class_(), db.class_()
+def test_a_locked_class_is_skipped_until_the_next_run(db: Database) -> None:
+    edited, cancelled, free = (db.class_() for _ in range(3))
+    edits = (
+        f"update {db.classes} set capacity = 5 where id = {edited}",
+        f"update {db.classes} set status = 'Cancelled' where id = {cancelled}",
+    )
 
-    with open_transaction(db, f"update {db.classes} set capacity = 5 where id = {held}"):
+    with open_transaction(db, *edits) as editor:
         assert [row.class_id for row in db.run(AS_OF)] == [free]
-    assert db.last_run().classes_skipped == 1
-
-    assert [row.class_id for row in db.run(AS_OF)] == [held]
-
-
-def test_a_class_that_is_being_cancelled_stays_cancelled(db: Database) -> None:
-    class_id = db.class_()
-
-    with open_transaction(db, f"update {db.classes} set status = 'Cancelled'") as editor:
-        assert db.run(AS_OF) == []
+        assert db.last_run().classes_skipped == 2
         editor.commit()
 
-    assert db.run(AS_OF) == []
-    assert db.status(class_id) == "Cancelled"
+    assert [row.class_id for row in db.run(AS_OF)] == [edited]
+    assert db.status(cancelled) == "Cancelled"
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        "status = 'Cancelled'",
-        "start_dt = '2026-04-01'",
-        "archived_at = now()",
-        # another session was faster: what is Active already is not the job's any more
-        "status = 'Active'",
-    ],
-)
-def test_a_class_changed_between_the_look_and_the_lock_is_not_activated(
-    db: Database, threads: ThreadPoolExecutor, change: str
+def test_a_class_that_changed_before_it_was_locked_is_not_activated(
+    db: Database, threads: ThreadPoolExecutor
 ) -> None:
-    # the run is stopped while it activates another class: one that failed before comes after it
-    class_id, other = db.class_(), db.class_()
-    enrollment = db.enrollment(class_id)
+    # the run is stopped while it activates another class: classes that failed before are processed later
+    other = db.class_()
     db.enrollment(other)
+    changes = {
+        db.class_(): change
+        for change in (
+            "status = 'Cancelled'",
+            "start_dt = '2026-04-01'",
+            "archived_at = now()",
+            # another session was faster
+            "status = 'Active'",
+        )
+    }
+    enrollments = [db.enrollment(class_id) for class_id in changes]
     db.execute(
         "insert into class_activation.problems"
         " (class_id, facility_id, first_seen_at, last_seen_at, attempts, sqlstate, message)"
-        " values (%s, 1, now(), now(), 1, '23514', 'failed')",
-        class_id,
+        " select id, 1, now(), now(), 1, '23514', 'failed' from {classes} where id <> %s",
+        other,
     )
     db.execute(
         """
@@ -111,19 +95,19 @@ def test_a_class_changed_between_the_look_and_the_lock_is_not_activated(
 
     run = in_background(threads, caller, RUN)
     wait_until(lambda: waits_for(db, caller, "PgSleep"))
-    db.execute(f"update {db.classes} set {change} where id = {class_id}")
+    for class_id, change in changes.items():
+        db.execute(f"update {db.classes} set {change} where id = {class_id}")
     gate.execute("select pg_advisory_unlock(1)")
 
     assert [row.class_id for row in run.result()] == [other]
     assert db.last_run().classes_skipped == 0
-    assert db.enrolled_at(enrollment) is None
-    assert (
-        db.value("select count(*) from public.program_classes_history where parent_ref_id = %s", class_id)
-        == 1
-    )
+    assert {db.enrolled_at(enrollment) for enrollment in enrollments} == {None}
+    # one row of history for each class: that of its change, or of its activation
+    history = db.rows("select parent_ref_id from public.program_classes_history order by 1")
+    assert [row.parent_ref_id for row in history] == [other, *changes]
 
 
-def test_an_enrollment_that_is_not_committed_yet_makes_its_class_wait(db: Database) -> None:
+def test_a_class_with_an_uncommitted_enrollment_is_skipped(db: Database) -> None:
     class_id, user = db.class_(), db.resident()
 
     with open_transaction(db, enroll(db, class_id, user)) as registrar:
@@ -141,11 +125,7 @@ def test_an_enrollment_that_waited_for_the_run_is_backfilled_by_the_next_one(
     registrar = db.connect()
 
     with open_transaction(db, RUN) as caller:
-        late = in_background(
-            threads,
-            registrar,
-            enroll(db, class_id, user) + " returning id",
-        )
+        late = in_background(threads, registrar, enroll(db, class_id, user) + " returning id")
         wait_until(lambda: waits_for(db, registrar, "Lock"))
         caller.commit()
     ((enrollment,),) = late.result()
@@ -156,7 +136,7 @@ def test_an_enrollment_that_waited_for_the_run_is_backfilled_by_the_next_one(
     assert db.enrolled_at(enrollment) is not None
 
 
-def test_a_class_is_not_activated_without_an_enrollment_that_another_session_holds(db: Database) -> None:
+def test_a_class_with_a_locked_enrollment_is_skipped(db: Database) -> None:
     held, free = db.class_(), db.class_()
     withdrawing, staying = db.enrollment(held), db.enrollment(held)
     withdraw = (
@@ -177,7 +157,7 @@ def test_a_class_is_not_activated_without_an_enrollment_that_another_session_hol
     assert db.rows("select * from class_activation.problems") == []
 
 
-def test_a_held_late_enrollment_does_not_make_the_run_fail(db: Database) -> None:
+def test_a_locked_late_enrollment_is_skipped(db: Database) -> None:
     earlier = db.class_()
     db.run(AS_OF)
     late = db.enrollment(earlier)
@@ -190,29 +170,7 @@ def test_a_held_late_enrollment_does_not_make_the_run_fail(db: Database) -> None
     assert db.enrolled_at(late) is not None
 
 
-def test_if_an_editor_and_the_job_cross_it_is_the_job_that_yields(
-    db: Database, threads: ThreadPoolExecutor
-) -> None:
-    class_id = db.class_()
-    enrollment = db.enrollment(class_id)
-    caller = db.connect()
-
-    with open_transaction(
-        db, f"update public.program_class_enrollments set change_reason = 'r' where id = {enrollment}"
-    ) as editor:
-        run = in_background(threads, caller, RUN)
-        wait_until(lambda: run.done() or waits_for(db, caller, "Lock"))
-        # each now waits for the other, until the job gives up
-        editor.execute(f"update {db.classes} set status = 'Cancelled' where id = {class_id}")
-        editor.commit()
-
-    assert run.result() == []
-    assert db.status(class_id) == "Cancelled"
-
-
-def test_many_callers_activate_each_class_once_and_none_fails(
-    db: Database, threads: ThreadPoolExecutor
-) -> None:
+def test_many_callers_activate_each_class_once(db: Database, threads: ThreadPoolExecutor) -> None:
     facility, program = db.facility(), db.program()
     classes = [db.class_(facility, program_id=program) for _ in range(60)]
     user = db.resident()
@@ -234,7 +192,7 @@ def test_many_callers_activate_each_class_once_and_none_fails(
     assert db.value("select count(*) from class_activation.runs") == 49
 
 
-def test_a_run_that_its_caller_leaves_open_stops_no_other_run(db: Database) -> None:
+def test_a_run_in_an_open_transaction_stops_no_other_run(db: Database) -> None:
     db.class_()
     lost = db.class_(db.facility("Mars/Phobos"))
     db.run(AS_OF)
@@ -255,42 +213,46 @@ def test_a_run_that_its_caller_leaves_open_stops_no_other_run(db: Database) -> N
     assert db.row("select class_id from class_activation.problems").class_id == lost
 
 
-def test_a_locked_table_makes_the_run_fail_within_the_lock_timeout_and_change_nothing(db: Database) -> None:
-    class_id = db.class_()
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_a_caller_in_a_stricter_isolation_level_skips_changed_classes(db: Database, level: str) -> None:
+    edited, enrolled, free = (db.class_() for _ in range(3))
+    late = db.enrollment(enrolled)
+    with open_transaction(
+        db, f"set transaction isolation level {level}", f"select 1 from {db.classes}"
+    ) as caller:
+        db.execute(f"update {db.classes} set capacity = 5 where id = {edited}")
+        db.execute("update public.program_class_enrollments set change_reason = 'x', updated_at = now()")
+        # one that the caller does not see
+        db.enrollment(free)
 
-    with (
-        open_transaction(db, f"lock table {db.classes} in access exclusive mode"),
-        pytest.raises(psycopg.errors.LockNotAvailable),
-    ):
-        db.run(AS_OF)
+        assert [row.class_id for row in caller.execute(RUN)] == [free]
+        caller.commit()
 
-    assert db.rows("select * from class_activation.runs") == []
-    assert [row.class_id for row in db.run(AS_OF)] == [class_id]
-
-
-def test_a_caller_in_a_stricter_isolation_level_skips_what_changed_meanwhile(db: Database) -> None:
-    changed, free = db.class_(), db.class_()
-    caller = db.connect(autocommit=False)
-    caller.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-    caller.execute(f"select 1 from {db.classes}")
-    db.execute(f"update {db.classes} set capacity = 5 where id = {changed}")
-
-    assert [row.class_id for row in caller.execute(RUN)] == [free]
-    caller.commit()
-
-    assert [row.class_id for row in db.run(AS_OF)] == [changed]
+    assert db.enrolled_at(late) is None
+    assert [row.class_id for row in db.run(AS_OF)] == [edited, enrolled]
+    assert db.value("select count(*) from public.program_class_enrollments where enrolled_at is null") == 0
 
 
-def test_the_callers_own_settings_are_as_before(db: Database) -> None:
-    db.class_()
-    db.execute("set lock_timeout = '7s'")
+def test_the_callers_settings_do_not_change(db: Database) -> None:
+    db.enrollment(db.class_())
+    settings = {
+        "search_path": "pg_temp, public, class_activation",
+        "lock_timeout": "7s",
+        "row_security": "on",
+        "jit": "on",
+        "enable_nestloop": "on",
+        "enable_seqscan": "on",
+    }
+    for name, value in settings.items():
+        db.execute("select set_config(%s, %s, false)", name, value)
 
     db.run(AS_OF)
+    assert db.revert(db.last_run().id)
 
-    assert db.value("show lock_timeout") == "7s"
+    assert {name: db.value(f"show {name}") for name in settings} == settings
 
 
-def test_four_serializable_callers_leave_nothing_half_done(db: Database) -> None:
+def test_serializable_callers_leave_no_class_half_activated(db: Database) -> None:
     facility = db.facility()
     with ThreadPoolExecutor(4) as threads:
         for _ in range(5):
@@ -309,34 +271,10 @@ def test_four_serializable_callers_leave_nothing_half_done(db: Database) -> None
 
             found = [call.result() for call in [threads.submit(call) for _ in range(4)]]
 
-            # one that must give up had locked some, which the others have skipped
+            # a caller that failed had locked some classes, which the others skipped
             assert sum(filter(None, found)) > 0, found
             db.run(AS_OF)
             assert {db.status(class_id) for class_id in classes} == {"Active"}
             assert None not in [db.enrolled_at(enrollment) for enrollment in enrollments]
             assert db.rows("select * from class_activation.problems") == []
-    assert (
-        db.value(
-            "select max(n) from (select count(*) n from class_activation.activations group by class_id) s"
-        )
-        == 1
-    )
-
-
-def test_a_serializable_caller_leaves_changed_classes_to_the_next_run(db: Database) -> None:
-    """What was changed after the caller's snapshot is left to the next run."""
-    facility = db.facility()
-    edited, other = db.class_(facility), db.class_(facility)
-    late = db.enrollment(edited)
-    session = db.connect(autocommit=False)
-    session.execute("set transaction isolation level serializable")
-    session.execute(f"select count(*) from {db.classes}")
-    db.execute("update public.program_class_enrollments set change_reason = 'x', updated_at = now()")
-    db.enrollment(other)
-
-    assert [row.class_id for row in session.execute(RUN)] == [other]
-    session.commit()
-
-    assert (db.status(edited), db.enrolled_at(late)) == ("Scheduled", None)
-    assert [row.class_id for row in db.run(AS_OF)] == [edited]
-    assert db.value("select count(*) from public.program_class_enrollments where enrolled_at is null") == 0
+    assert db.value("select count(*) = count(distinct class_id) from class_activation.activations")
