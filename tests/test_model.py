@@ -1,4 +1,4 @@
-"""The job against a model: Hypothesis makes up what happens, and the database must agree after each step.
+"""The job against a model: Hypothesis generates histories, and the database must agree after each step.
 
 Longer, by hand: make test PYTEST='tests/test_model.py --hypothesis-profile=long'
 """
@@ -24,7 +24,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-EARLIEST = "Pacific/Kiritimati"  # nowhere on earth is it later
+EARLIEST = "Pacific/Kiritimati"  # the first zone of each day
 ZONES = [*US_ZONES, "Asia/Kathmandu", "Australia/Sydney", EARLIEST]
 NO_ZONES = ["Mars/Phobos", ""]
 # the clock goes forward in Chicago on one of them, and back in Sydney on another
@@ -46,9 +46,8 @@ class Class:
     archived_at: datetime | None = None
     deleted_at: datetime | None = None
     capacity: int | None = None
-    # what the rows do not say: the run that was the last to write here, none if staff was; whether it is on
-    # hold; the hour of each activation that was not reverted, by run; the runs that backfilled late
-    # enrollments; all changes of status
+    # not in the row: the run that wrote it last, None if staff did; whether it is on hold; the hour of each
+    # activation that was not reverted, by run; the runs that backfilled it later; its changes of status
     written_by: int | None = None
     on_hold: bool = False
     activated: dict[int, int] = field(default_factory=dict)
@@ -56,7 +55,7 @@ class Class:
     history: list[str] = field(default_factory=list)
 
     def is_live(self, status: str) -> bool:
-        """Whether it has that status and was neither archived nor deleted."""
+        """Return whether it has that status and is neither archived nor deleted."""
         return self.status == status and not self.archived_at and not self.deleted_at
 
 
@@ -68,13 +67,13 @@ class Enrollment:
     deleted_at: datetime | None = None
     written_by: int | None = None
 
-    def waits(self) -> bool:
-        """Whether a resident is enrolled and has no date yet."""
+    def is_pending(self) -> bool:
+        """Return whether a resident is enrolled and has no enrolled_at yet."""
         return self.enrollment_status == "Enrolled" and not self.enrolled_at and not self.deleted_at
 
 
 class Model:
-    """What the job does, in Python."""
+    """The job, in Python."""
 
     def __init__(self) -> None:
         self.facilities: dict[int, Facility] = {}
@@ -83,11 +82,10 @@ class Model:
         self.problems: list[int] = []
         self.hour = 0
 
-    def come(self, as_of: datetime, not_before: time) -> tuple[list[int], set[int]]:
-        """The classes that are due, earliest first, and those of which that cannot be told.
+    def evaluate(self, as_of: datetime, not_before: time) -> tuple[list[int], set[int]]:
+        """Return the classes that are due, earliest first, and those that may be due in an unknown zone.
 
-        A Scheduled class is due when the clock on its facility's wall shows not_before on its start date
-        or later, unless it was on hold. Where the zone is unknown, that cannot be told once it may be due.
+        A Scheduled class is due from not_before on its start date, local time, unless it is on hold.
         """
         due: dict[int, datetime] = {}
         unknown: set[int] = set()
@@ -98,18 +96,17 @@ class Model:
             is_known = facility.timezone in ZONES
             zone = ZoneInfo(facility.timezone if is_known else EARLIEST)
             start = datetime.combine(class_.start_dt, not_before)
-            if start <= as_of.astimezone(zone).replace(tzinfo=None):
-                if class_.on_hold:
-                    continue
-                if not is_known:
-                    unknown.add(class_id)
-                else:
-                    due[class_id] = start.replace(tzinfo=zone).astimezone(UTC)
+            if class_.on_hold or start > as_of.astimezone(zone).replace(tzinfo=None):
+                continue
+            if is_known:
+                due[class_id] = start.replace(tzinfo=zone).astimezone(UTC)
+            else:
+                unknown.add(class_id)
         return sorted(due, key=lambda class_id: (due[class_id], class_id)), unknown
 
-    def waiting(self, class_id: int) -> int:
-        """How many wait in the class for a date."""
-        return sum(e.class_id == class_id and e.waits() for e in self.enrollments.values())
+    def pending(self, class_id: int) -> int:
+        """Return the number of pending enrollments in the class."""
+        return sum(e.class_id == class_id and e.is_pending() for e in self.enrollments.values())
 
     def run(
         self,
@@ -119,32 +116,32 @@ class Model:
         max_classes: int | None,
         activated_at: dict[int, datetime],
     ) -> list[tuple[int, int]]:
-        """Activate what is due, backfill, and return the classes with the number of enrollments of each.
+        """Activate the due classes, backfill, and return the classes with the number of enrollments of each.
 
-        Classes that failed before come last. A late enrollment, in a class that was activated less than a day
-        ago, is backfilled too, but never before its class was activated.
+        Classes that failed before come last. Late enrollments of a class activated less than a day ago are
+        backfilled too, but never with a time before its activation.
         """
-        due, unknown = self.come(as_of, not_before)
+        due, unknown = self.evaluate(as_of, not_before)
         late = [
             class_id
             for class_id, class_ in self.classes.items()
             if class_.is_live("Active")
-            and self.waiting(class_id)
+            and self.pending(class_id)
             and any(self.hour - hour < 24 for hour in class_.activated.values())
         ]
         in_turn = [class_id for class_id in due if class_id not in self.problems] + [
             class_id for class_id in self.problems if class_id in due
         ]
         chosen = in_turn[:max_classes]
-        activated = [(class_id, self.waiting(class_id)) for class_id in due if class_id in chosen]
+        activated = [(class_id, self.pending(class_id)) for class_id in due if class_id in chosen]
         for class_id, _ in activated:
             class_ = self.classes[class_id]
             self.write(class_, run_id, status="Active")
             class_.on_hold = False
             class_.activated[run_id] = self.hour
-            self.date(class_id, run_id, as_of)
+            self.backfill(class_id, run_id, as_of)
         for class_id in late:
-            self.date(class_id, run_id, max(as_of, activated_at[class_id]))
+            self.backfill(class_id, run_id, max(as_of, activated_at[class_id]))
             self.classes[class_id].backfilled.append(run_id)
         self.problems = [
             class_id
@@ -153,14 +150,14 @@ class Model:
         ] + sorted(unknown - set(self.problems))
         return activated
 
-    def date(self, class_id: int, run_id: int, enrolled_at: datetime) -> None:
-        """Give the residents who wait in the class their date."""
+    def backfill(self, class_id: int, run_id: int, enrolled_at: datetime) -> None:
+        """Set enrolled_at of the pending enrollments of the class."""
         for enrollment in self.enrollments.values():
-            if enrollment.class_id == class_id and enrollment.waits():
+            if enrollment.class_id == class_id and enrollment.is_pending():
                 self.write(enrollment, run_id, enrolled_at=enrolled_at)
 
     def revert(self, run_id: int, class_ids: list[int] | None, reverting: int) -> list[tuple[int, int]]:
-        """Undo what the run, and later ones for late enrollments, gave those classes; put them on hold."""
+        """Undo the run, with its late enrollments, for those classes, and put them on hold."""
         reverted = {
             class_id: 0
             for class_id, class_ in sorted(self.classes.items())
@@ -186,7 +183,7 @@ class Model:
         return list(reverted.items())
 
     def write(self, row: Class | Enrollment, run_id: int | None, **columns: Any) -> None:
-        """Write a row; a new status or start date of a class is a new decision about it."""
+        """Write a row; a new status or start date of a class ends its hold."""
         if isinstance(row, Class):
             row.history.append(f"{row.status} -> {columns.get('status', row.status)}")
             if any(
@@ -197,7 +194,7 @@ class Model:
 
 
 def change(**values: list[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """One column and a new value."""
+    """Return a strategy of one column and a new value."""
     return st.sampled_from([{name: value} for name in values for value in values[name]])
 
 
@@ -210,12 +207,12 @@ ENROLLMENTS = change(
     enrolled_at=[None, LONG_AGO],
     deleted_at=[None, LONG_AGO],
 )
-# each writer leaves a trace, but not all the same
+# each writer leaves one of these traces
 TRACES = st.sampled_from(["updated_at = now()", "update_user_id = 1"])
 
 
 class Platform(RuleBasedStateMachine):
-    """Staff, residents, the clock and the job; each step is made in the database and in the model."""
+    """Staff, residents, the clock and the job; each step happens in the database and in the model."""
 
     classes = Bundle("classes")
     runs = Bundle("runs")
@@ -244,7 +241,7 @@ class Platform(RuleBasedStateMachine):
             self.model.facilities[self.db.facility(zone)] = Facility(zone)
         return multiple(*[self.create_class(*plan) for plan in plans])
 
-    # few, so that much happens to each
+    # a few, so that each has a long history
     @precondition(lambda self: len(self.model.classes) < 4)
     @rule(target=classes, facility_id=FACILITIES, start_dt=START_DATES, second=ENROLLMENTS)
     def create_class(self, facility_id: int, start_dt: date | None, second: dict[str, Any]) -> int:
@@ -312,10 +309,10 @@ class Platform(RuleBasedStateMachine):
 
     @rule(hours=st.sampled_from([1, 12]))
     def hours_pass(self, hours: int) -> None:
-        """The real clock goes on, or rather all that the job has to do with it moves into the past."""
+        """Move all times that the job recorded into the past."""
         self.db.execute(
             f"""
-            set session_replication_role = replica;  -- as if it was not written: no history
+            set session_replication_role = replica;  -- without history
             update class_activation.activations
             set activated_at = activated_at - interval '{hours} hours',
               updated_at_values = array(select u - interval '{hours} hours' from unnest(updated_at_values) u);
@@ -330,10 +327,10 @@ class Platform(RuleBasedStateMachine):
     def preview(self, not_before: time) -> None:
         rows = self.db.rows("select * from class_activation.preview(%s, %s)", self.as_of, not_before)
 
-        due, _ = self.model.come(self.as_of, not_before)
+        due, _ = self.model.evaluate(self.as_of, not_before)
         assert [row.class_id for row in rows if row.due] == due
         assert {row.class_id: row.enrollments_to_backfill for row in rows} == {
-            class_id: self.model.waiting(class_id)
+            class_id: self.model.pending(class_id)
             for class_id, class_ in self.model.classes.items()
             if class_.is_live("Scheduled")
         }
@@ -363,7 +360,7 @@ class Platform(RuleBasedStateMachine):
     def release(self, class_id: int) -> None:
         released = self.db.value("select class_activation.release(%s)", class_id)
 
-        # a hold that has ended stays until the next run, and makes no difference
+        # a hold that has ended stays in the table until the next run
         assert released or not self.model.classes[class_id].on_hold
         self.model.classes[class_id].on_hold = False
 
@@ -375,7 +372,7 @@ class Platform(RuleBasedStateMachine):
         assert reverted == self.model.revert(run_id, class_ids, self.db.last_run().id)
 
     @invariant()
-    def the_classes_are_as_the_model_says(self) -> None:
+    def the_classes_agree(self) -> None:
         """An activation is one row of history: the job writes each class once."""
         rows = self.db.rows(
             """
@@ -395,7 +392,7 @@ class Platform(RuleBasedStateMachine):
         }
 
     @invariant()
-    def the_change_log_tells_of_each_activation_and_each_revert(self) -> None:
+    def the_change_log_has_each_activation_and_each_revert(self) -> None:
         rows = self.db.rows(
             """
             select (parent_ref_id, old_value, new_value) as change, count(*)
@@ -414,7 +411,7 @@ class Platform(RuleBasedStateMachine):
         assert rows == []
 
     @invariant()
-    def the_enrollments_are_as_the_model_says(self) -> None:
+    def the_enrollments_agree(self) -> None:
         rows = self.db.rows("select id, enrollment_status, enrolled_at from public.program_class_enrollments")
         assert {row.id: (row.enrollment_status, row.enrolled_at) for row in rows} == {
             enrollment_id: (enrollment.enrollment_status, enrollment.enrolled_at)
@@ -423,6 +420,6 @@ class Platform(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
-def test_whatever_happens_the_database_is_as_the_model_says(db: Database) -> None:
+def test_the_database_agrees_with_the_model(db: Database) -> None:
     assert (db.resident(), db.program()) == (1, 1)
     run_state_machine_as_test(lambda: Platform(db))
