@@ -1,4 +1,4 @@
-"""5 AM on a server whose clock is moved: pg_cron alone calls the job."""
+"""5 AM on a server with a faked clock: only pg_cron calls the job."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -18,18 +18,18 @@ SOON = timedelta(seconds=2)
 
 @pytest.fixture(scope="module")
 def year() -> Iterator[tuple[Container, Database, Database]]:
-    """A server on which the days go by, with our job in one database and the platform's in another."""
+    """A server whose days pass, with this job in one database and the platform's statements in another."""
     with container(five_am(min(DAYS), "UTC") - timedelta(days=1)) as server:
         yield server, *install(server)
 
 
 @pytest.mark.parametrize("day", DAYS, ids=DAYS.values())
-def test_each_class_becomes_active_at_5_am_on_the_clock_of_its_facility(
+def test_each_class_becomes_active_at_5_am_local_time(
     year: tuple[Container, Database, Database], day: date
 ) -> None:
     for morning in measure(*year, day):
         assert timedelta(0) <= morning.job < SOON, morning
-        # the table in the README would lie if the other clock were not really worker
+        # or the table in the README would show another clock than the worker's
         assert abs(morning.worker) > timedelta(hours=3), morning
 
 
@@ -50,7 +50,7 @@ def activated_at(db: Database) -> datetime:
     return db.value("select activated_at from class_activation.activations").astimezone(UTC)
 
 
-def test_after_an_outage_the_first_tick_makes_up_for_what_was_missed(before_five: Container) -> None:
+def test_the_first_tick_after_an_outage_catches_up(before_five: Container) -> None:
     before_five.stop()
     before_five.set_clock(FIVE + timedelta(minutes=20))
     before_five.start()

@@ -1,4 +1,4 @@
-"""What a crash of the server leaves, and what the next run makes of it."""
+"""Crashes of the server during a run, and the next run."""
 
 import random
 import time
@@ -13,7 +13,7 @@ from harness import OFF, Database, deploy, wait_until
 
 CRASHES = 50
 CLASSES = 1200
-# about what "docker exec" takes before it does anything
+# about the time that "docker exec" takes to start
 EXEC_SECONDS = 0.1
 
 
@@ -31,7 +31,7 @@ def stop_the_server(server: Container, _pid: int, seconds: float) -> None:
 
 
 def half_activated(db: Database) -> list[Any]:
-    """Return the classes of which one trace of an activation is there and another is not."""
+    """Return the classes that have one trace of an activation and lack another."""
     return db.rows(
         """
         select c.id
@@ -52,7 +52,7 @@ def half_activated(db: Database) -> list[Any]:
 
 
 def plan_classes(db: Database, facility: int, program: int, user: int) -> None:
-    """Forget all classes, and have new ones that are due."""
+    """Replace all classes by new ones that are due."""
     db.execute(
         "truncate public.program_classes, public.program_class_enrollments,"
         " public.program_classes_history, class_activation.activations, class_activation.runs"
@@ -84,7 +84,7 @@ def database(server: Container) -> Database | None:
 
 @needs_docker
 @pytest.mark.parametrize("crash", [kill_the_backend, stop_the_server])
-def test_a_crash_leaves_no_half_activated_class_and_the_next_run_finishes(
+def test_a_crash_leaves_no_half_activated_class(
     crash: Callable[[Container, int, float], None],
 ) -> None:
     interrupted = 0
