@@ -309,7 +309,7 @@ def test_a_past_p_as_of_never_backfills_before_the_activation(db: Database) -> N
         for row in db.rows("select class_id, activated_at from class_activation.activations")
     }
     assert len(set(activated.values())) == 2
-    # each by its own class
+    # each at the time of its own class
     assert {class_id: db.enrolled_at(late[class_id]) for class_id in classes} == activated
     assert all(
         row.enrolled_at_values == [activated[row.class_id]]

@@ -10,7 +10,7 @@ from harness import COMMAND, OFF, Database, deploy, open_transaction, own_platfo
 AS_OF = "2026-03-02 12:00Z"
 RUN = f"select * from class_activation.activate_scheduled_classes('{AS_OF}')"
 
-# A trigger function that does {body}; {bad} is the class that it is about.
+# triggers that do {body} for the class {bad}
 CLASS_TRIGGER = """
     create function public.meddle() returns trigger language plpgsql as $$ begin {body} return new; end $$;
     create {kind} meddle {when} update on public.program_classes {timing}
@@ -85,7 +85,7 @@ def test_a_suppressed_update_fails_only_its_class(db: Database, code: str) -> No
         assert (problem.class_id, problem.sqlstate, problem.attempts) == (bad, "55000", attempt)
         assert "row security" in problem.message
         assert (db.last_run().classes_failed, db.last_run().classes_skipped) == (1, 0)
-        # nothing of it is written
+        # nothing of the class is written
         assert db.value("select c::text from public.program_classes c where id = %s", bad) == before
         assert [db.enrolled_at(enrollment) for enrollment in enrollments[bad]] == [None, None]
         for log in ("program_classes_history", "change_log_entries"):
