@@ -63,10 +63,11 @@ def test_revert_leaves_changed_enrollments_alone(db: Database, late: bool) -> No
     changes = {
         db.enrollment(class_id): change
         for change in (
-            "enrollment_status = 'Incomplete: Withdrawn', updated_at = now()",
-            "enrolled_at = '2026-03-01 00:00Z', updated_at = now()",
-            # by a writer that does not set updated_at
-            "enrollment_status = 'Completed'",
+            # also by writers that do not set updated_at
+            "enrollment_status = 'Incomplete: Withdrawn'",
+            "enrolled_at = '2026-03-01 00:00Z'",
+            "deleted_at = now()",
+            "updated_at = now()",
             "update_user_id = 1",
         )
     }
@@ -75,7 +76,7 @@ def test_revert_leaves_changed_enrollments_alone(db: Database, late: bool) -> No
     for enrollment, change in changes.items():
         db.execute(f"update public.program_class_enrollments set {change} where id = {enrollment}")
 
-    assert db.call("revert", 1) == [(class_id, 1, 4, "reverted")]
+    assert db.call("revert", 1) == [(class_id, 1, 5, "reverted")]
     assert db.enrolled_at(untouched) is None
     assert None not in [db.enrolled_at(enrollment) for enrollment in (before, *changes)]
 
