@@ -178,6 +178,7 @@ def test_no_other_active_class_is_ever_touched(db: Database) -> None:
     db.run()
 
     assert [db.enrolled_at(enrollment) for enrollment in late] == [None] * len(late)
+    assert db.last_run().classes_skipped == 0
 
 
 def test_an_invalid_argument_is_rejected_with_its_value_and_a_hint(db: Database) -> None:

@@ -66,6 +66,7 @@ def test_the_next_due_class_is_one_that_will_be_activated(db: Database) -> None:
     db.class_(start_dt=f"{year}-06-10")
 
     assert db.health("05:00").next_due_at == datetime(year, 6, 10, 10, tzinfo=UTC)
+    assert db.health().problem_classes == 0
 
 
 def test_health_shows_whether_the_job_is_active(scheduled: Database) -> None:

@@ -385,7 +385,8 @@ PATHS = {
     "one quoted string": [f"{ROLE}'audit'"],
     "temporary objects first": [f"{ROLE}pg_temp, audit, public"],
     "temporary objects in the middle": [f"{ROLE}public, pg_temp, audit"],
-    "temporary objects quoted and last": [f'{ROLE}"audit", "pg_temp"'],
+    "temporary objects last": [f"{ROLE}audit, pg_temp"],
+    "temporary objects quoted": [f'{ROLE}"pg_temp", "audit"'],
     "temporary objects twice": [f"{ROLE}pg_temp, pg_temp, audit, pg_temp"],
     "a schema whose name only ends in pg_temp": [
         "create schema my_pg_temp",
