@@ -1,9 +1,6 @@
--- Everything that is installed in a database, object by object, with owner, grants, definition and
--- comment: what two ways of getting there must have in common.
+-- Every object of a database with owner, grants, definition and comment: two ways of installing must give the same.
 with installed (oid) as (
-  select n.oid
-  from pg_namespace n
-  where n.nspname !~ '^(pg_|information_schema$|cron$)'
+  select n.oid from pg_namespace n where n.nspname !~ '^(pg_|information_schema$|cron$)'
 )
 select 'schema' as kind, n.nspname::text as name,
   concat_ws(' | ', n.nspowner::regrole, n.nspacl, obj_description(n.oid, 'pg_namespace')) as definition
@@ -24,8 +21,7 @@ from pg_attribute a
 join pg_class c on c.oid = a.attrelid
 join installed n on n.oid = c.relnamespace
 left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
-where a.attnum > 0
-  and not a.attisdropped
+where a.attnum > 0 and not a.attisdropped
 union all
 select 'constraint', format('%s.%s', r.conrelid::regclass, r.conname), pg_get_constraintdef(r.oid)
 from pg_constraint r
@@ -51,6 +47,5 @@ select 'type', y.oid::regtype::text,
 from pg_type y
 join installed n on n.oid = y.typnamespace
 union all
-select 'extension', x.extname, x.extversion
-from pg_extension x
+select 'extension', x.extname, x.extversion from pg_extension x
 order by 1, 2

@@ -1,4 +1,4 @@
-"""A PostgreSQL of one's own, in Docker: its clock, its death and its return are the caller's."""
+"""A dedicated PostgreSQL server in Docker, whose clock the caller can set and which it can stop or kill."""
 
 import os
 import subprocess
@@ -12,20 +12,19 @@ from pathlib import Path
 import pytest
 from harness import Database, wait_until
 
-# a server whose clock, death and return are the test's can be had there only
 needs_docker = pytest.mark.skipif("IMAGE" not in os.environ, reason="needs a server in Docker: SERVER=docker")
 
 FAKETIME = {
     "LD_PRELOAD": "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
     "FAKETIME_TIMESTAMP_FILE": "/clock/offset",
     "FAKETIME_NO_CACHE": "1",
-    # what waits for a number of seconds must not see the clock jump
+    # timeouts must not see the clock jump
     "FAKETIME_DONT_FAKE_MONOTONIC": "1",
 }
 
 
 class Container:
-    """A server in the image that tools/with-postgres has built; the PG* variables but PGPORT are its too."""
+    """A server in the image that tools/with-postgres has built; it shares all PG* variables but PGPORT."""
 
     def __init__(self, clock: datetime | None = None) -> None:
         """Start it, on the real clock or at the instant CLOCK."""
@@ -43,7 +42,7 @@ class Container:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        wait_until(lambda: self._client.poll() is not None or self._is_healthy())
+        wait_until(lambda: self._client.poll() is not None or self._is_healthy(), timeout=300)
         port = subprocess.check_output(["docker", "port", self.name, "5432"], text=True).rpartition(":")[2]
         self.env = {"PGPORT": port.strip()}
 
@@ -52,7 +51,7 @@ class Container:
         return subprocess.run(inspect, capture_output=True, check=False).stdout.strip() == b"healthy"
 
     def close(self) -> None:
-        """End it, and forget its data."""
+        """End it and delete its data."""
         for database in self._databases:
             database.close()
         self._client.stdin.close()
@@ -60,7 +59,7 @@ class Container:
         self._clock.cleanup()
 
     def set_clock(self, instant: datetime) -> None:
-        """Set the clock of every process in it, from which it goes on."""
+        """Set the clock of every process in it, which runs on from there."""
         offset = (instant - datetime.now(UTC)).total_seconds()
         new = Path(self._clock.name, "new")
         new.write_text(f"{offset:+.6f}")
@@ -71,11 +70,11 @@ class Container:
         return subprocess.check_output(["docker", "exec", self.name, *command], text=True)
 
     def stop(self, mode: str = "fast") -> None:
-        """Stop the server as pg_ctl does; the data stay."""
+        """Stop the server with pg_ctl, and keep its data."""
         self.execute("pg_ctl", "stop", f"--mode={mode}")
 
     def start(self) -> None:
-        """Start the server again and wait until it answers."""
+        """Start the server again and wait for it."""
         self.execute("pg_ctl", "start", "--log=/var/lib/postgresql/throwaway/server.log")
 
     def database(self, name: str = "postgres") -> Database:

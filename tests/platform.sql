@@ -1,25 +1,13 @@
--- The platform's tables as the job meets them, as of its migration 73: every column, constraint, index
--- and trigger that the production schema has on the seven tables that matter. The platform owns this
--- shape; the project only reads it and writes rows. Tests and the demo load it into a throwaway database.
--- Classes were once called sections there, and what belongs to a table still goes by that name.
+-- The platform's tables as of its migration 73: every column, constraint, index and trigger that its schema has on the
+-- tables that the job uses. Classes were once called sections there; names of constraints and indexes still say so.
 
 create type public.class_status as enum ('Scheduled', 'Active', 'Cancelled', 'Completed', 'Paused');
-
 create type public.funding_type as enum (
-  'Federal_Grants',
-  'State_Grants',
-  'Nonprofit_Organizations',
-  'Educational_Grants',
-  'Inmate_Welfare_Funds',
-  'Other'
+  'Federal_Grants', 'State_Grants', 'Nonprofit_Organizations', 'Educational_Grants', 'Inmate_Welfare_Funds', 'Other'
 );
 
-create table public.user_roles (
-  name varchar(64) primary key
-);
-
-insert into public.user_roles (name) values
-  ('student'), ('facility_admin'), ('department_admin'), ('system_admin');
+create table public.user_roles (name varchar(64) primary key);
+insert into public.user_roles (name) values ('student'), ('facility_admin'), ('department_admin'), ('system_admin');
 
 create table public.facilities (
   id serial primary key,
@@ -119,8 +107,7 @@ create index idx_program_sections_end_dt on public.program_classes (end_dt);
 
 create table public.program_class_enrollments (
   id serial constraint program_section_enrollments_pkey primary key,
-  class_id integer not null
-    constraint program_section_enrollments_section_id_fkey
+  class_id integer not null constraint program_section_enrollments_section_id_fkey
     references public.program_classes (id) on update cascade,
   user_id integer not null
     constraint program_section_enrollments_user_id_fkey references public.users (id) on update cascade,
@@ -142,10 +129,8 @@ alter sequence public.program_class_enrollments_id_seq rename to program_section
 create index idx_program_section_enrollments_section_id on public.program_class_enrollments (class_id);
 create index idx_program_section_enrollments_user_id on public.program_class_enrollments (user_id);
 create index idx_program_section_enrollments_deleted_at on public.program_class_enrollments (deleted_at);
-create index idx_program_class_enrollments_create_user_id
-on public.program_class_enrollments (create_user_id);
-create index idx_program_class_enrollments_update_user_id
-on public.program_class_enrollments (update_user_id);
+create index idx_program_class_enrollments_create_user_id on public.program_class_enrollments (create_user_id);
+create index idx_program_class_enrollments_update_user_id on public.program_class_enrollments (update_user_id);
 
 create table public.program_classes_history (
   id serial constraint programs_sections_history_pkey primary key,
@@ -184,15 +169,11 @@ begin
 end;
 $function$;
 
-create trigger sql_trigger_programs_update
-after update on public.programs
+create trigger sql_trigger_programs_update after update on public.programs
 for each row execute function public.log_program_classes_updates();
 
-create trigger sql_trigger_program_classes_update
-after update on public.program_classes
+create trigger sql_trigger_program_classes_update after update on public.program_classes
 for each row execute function public.log_program_classes_updates();
 
-insert into public.users
-  (id, username, name_first, name_last, email, role, facility_id, created_at, updated_at)
-values
-  (99999, 'system_batch', 'System', 'Batch', 'system_batch@example.org', 'system_admin', 0, now(), now());
+insert into public.users (id, username, name_first, name_last, email, role, facility_id, created_at, updated_at)
+values (99999, 'system_batch', 'System', 'Batch', 'system_batch@example.org', 'system_admin', 0, now(), now());

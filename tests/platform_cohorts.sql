@@ -1,16 +1,12 @@
--- What the platform's migration 74 makes of the tables in platform.sql: a class becomes a cohort, and a
--- new tier of classes stands above the cohorts. The caller wraps it in a transaction, as the platform does.
--- The platform puts cohorts of a program and facility whose names differ by time, day or section only into
--- one class, and ends all but one of the enrollments of a resident that then meet in it. Here each cohort
--- has a class of its own, and they are numbered backwards: the ids of the tiers overlap, and a mix-up shows.
+-- The platform's migration 74, on the tables of platform.sql: a class becomes a cohort, under a new tier of classes. The
+-- caller wraps it in a transaction, as the platform does. The platform merges similar cohorts into one class. Here each
+-- cohort gets its own class, and the classes are numbered backwards: the ids of the tiers overlap, and a mix-up shows.
 
--- what there is gets another name
 alter table public.program_classes rename to program_class_cohorts;
 alter table public.program_class_enrollments rename column class_id to cohort_id;
 alter table public.programs add column has_program_completion boolean not null default false;
 
-alter table public.program_class_cohorts
-  rename constraint program_sections_pkey to program_class_cohorts_pkey;
+alter table public.program_class_cohorts rename constraint program_sections_pkey to program_class_cohorts_pkey;
 alter table public.program_class_cohorts
   rename constraint program_sections_program_id_fkey to program_class_cohorts_program_id_fkey;
 alter table public.program_class_cohorts
@@ -32,21 +28,16 @@ alter index public.idx_program_sections_program_id rename to idx_program_class_c
 alter index public.idx_program_sections_facility_id rename to idx_program_class_cohorts_facility_id;
 alter index public.idx_program_sections_deleted_at rename to idx_program_class_cohorts_deleted_at;
 alter index public.idx_program_sections_end_dt rename to idx_program_class_cohorts_end_dt;
-alter index public.idx_program_section_enrollments_section_id
-  rename to idx_program_class_enrollments_cohort_id;
+alter index public.idx_program_section_enrollments_section_id rename to idx_program_class_enrollments_cohort_id;
 alter index public.idx_program_section_enrollments_user_id rename to idx_program_class_enrollments_user_id;
-alter index public.idx_program_section_enrollments_deleted_at
-  rename to idx_program_class_enrollments_deleted_at;
+alter index public.idx_program_section_enrollments_deleted_at rename to idx_program_class_enrollments_deleted_at;
 
 alter trigger sql_trigger_program_classes_update on public.program_class_cohorts
   rename to sql_trigger_program_class_cohorts_update;
 
-update public.program_classes_history set table_name = 'program_class_cohorts'
-where table_name = 'program_classes';
-update public.change_log_entries set table_name = 'program_class_cohorts'
-where table_name = 'program_classes';
+update public.program_classes_history set table_name = 'program_class_cohorts' where table_name = 'program_classes';
+update public.change_log_entries set table_name = 'program_class_cohorts' where table_name = 'program_classes';
 
--- the new tier
 create table public.program_classes (
   id serial primary key,
   program_id integer not null references public.programs (id) on update cascade,
@@ -58,10 +49,8 @@ create table public.program_classes (
   created_at timestamptz,
   updated_at timestamptz,
   deleted_at timestamptz,
-  create_user_id integer
-    constraint fk_program_classes_create_user_id references public.users (id) on delete set null,
-  update_user_id integer
-    constraint fk_program_classes_update_user_id references public.users (id) on delete set null,
+  create_user_id integer constraint fk_program_classes_create_user_id references public.users (id) on delete set null,
+  update_user_id integer constraint fk_program_classes_update_user_id references public.users (id) on delete set null,
   unique (id, program_id, facility_id)
 );
 
@@ -72,40 +61,33 @@ create index idx_program_classes_deleted_at on public.program_classes (deleted_a
 create index idx_program_classes_create_user_id on public.program_classes (create_user_id);
 create index idx_program_classes_update_user_id on public.program_classes (update_user_id);
 
--- each cohort gets its class, without a row in the history
+-- without a row in the history
 alter table public.program_class_cohorts add column class_id integer;
 create index idx_program_class_cohorts_class_id on public.program_class_cohorts (class_id);
 
 alter table public.program_class_cohorts disable trigger sql_trigger_program_class_cohorts_update;
-update public.program_class_cohorts c
-set class_id = n.class_id
+update public.program_class_cohorts c set class_id = n.class_id
 from (select id, row_number() over (order by id desc) as class_id from public.program_class_cohorts) n
 where n.id = c.id;
 alter table public.program_class_cohorts enable trigger sql_trigger_program_class_cohorts_update;
 
-insert into public.program_classes
-  (id, program_id, facility_id, name, description, credit_hours, archived_at,
-    created_at, updated_at, deleted_at, create_user_id, update_user_id)
+insert into public.program_classes (id, program_id, facility_id, name, description, credit_hours, archived_at,
+  created_at, updated_at, deleted_at, create_user_id, update_user_id)
 select class_id, program_id, facility_id, coalesce(name, 'Class'), description, credit_hours, archived_at,
   created_at, updated_at, deleted_at, create_user_id, update_user_id
-from public.program_class_cohorts
-order by class_id;
+from public.program_class_cohorts order by class_id;
 select setval('public.program_classes_id_seq', max(id)) from public.program_classes;
 
 alter table public.program_class_cohorts
   alter column class_id set not null,
   drop column name,
   drop column instructor_name,
-  add constraint program_class_cohorts_class_parent_fkey
-    foreign key (class_id, program_id, facility_id)
+  add constraint program_class_cohorts_class_parent_fkey foreign key (class_id, program_id, facility_id)
     references public.program_classes (id, program_id, facility_id) on update cascade;
 
--- each enrollment says its class as well as its cohort
 alter table public.program_class_enrollments add column class_id integer;
-update public.program_class_enrollments e
-set class_id = c.class_id
-from public.program_class_cohorts c
-where c.id = e.cohort_id;
+update public.program_class_enrollments e set class_id = c.class_id
+from public.program_class_cohorts c where c.id = e.cohort_id;
 alter table public.program_class_enrollments
   alter column class_id set not null,
   add foreign key (class_id) references public.program_classes (id) on update cascade;
@@ -115,6 +97,5 @@ create unique index program_class_enrollments_active_user_class_uniq
 on public.program_class_enrollments (user_id, class_id)
 where enrollment_status = 'Enrolled' and deleted_at is null;
 
-create trigger sql_trigger_program_classes_update
-after update on public.program_classes
+create trigger sql_trigger_program_classes_update after update on public.program_classes
 for each row execute function public.log_program_classes_updates();

@@ -1,28 +1,19 @@
--- Takes platform_cohorts.sql back, as the platform's migration 74 does downwards: cohorts are classes
--- again, with their ids and the names of their classes. Names of instructors do not come back, nor does
--- what was logged of the new tier. The caller wraps it in a transaction.
+-- Undoes platform_cohorts.sql, as the platform's migration 74 does downwards: cohorts are classes again, with their ids
+-- and the names of their classes. Names of instructors and the log of the new tier are lost.
 
 alter table public.program_class_cohorts disable trigger sql_trigger_program_class_cohorts_update;
-alter table public.program_class_cohorts
-  add column name varchar(255),
-  add column instructor_name varchar(255);
-update public.program_class_cohorts c
-set name = p.name
-from public.program_classes p
-where p.id = c.class_id;
+alter table public.program_class_cohorts add column name varchar(255), add column instructor_name varchar(255);
+update public.program_class_cohorts c set name = p.name from public.program_classes p where p.id = c.class_id;
 alter table public.program_class_cohorts enable trigger sql_trigger_program_class_cohorts_update;
 
--- with the columns go the indexes and constraints that are on them
 alter table public.program_class_enrollments drop column class_id;
 alter table public.program_class_cohorts drop column class_id;
 drop table public.program_classes;
 delete from public.program_classes_history where table_name = 'program_classes';
 delete from public.change_log_entries where table_name = 'program_classes';
 
-update public.program_classes_history set table_name = 'program_classes'
-where table_name = 'program_class_cohorts';
-update public.change_log_entries set table_name = 'program_classes'
-where table_name = 'program_class_cohorts';
+update public.program_classes_history set table_name = 'program_classes' where table_name = 'program_class_cohorts';
+update public.change_log_entries set table_name = 'program_classes' where table_name = 'program_class_cohorts';
 
 alter trigger sql_trigger_program_class_cohorts_update on public.program_class_cohorts
   rename to sql_trigger_program_classes_update;
@@ -31,18 +22,15 @@ alter index public.idx_program_class_cohorts_program_id rename to idx_program_se
 alter index public.idx_program_class_cohorts_facility_id rename to idx_program_sections_facility_id;
 alter index public.idx_program_class_cohorts_deleted_at rename to idx_program_sections_deleted_at;
 alter index public.idx_program_class_cohorts_end_dt rename to idx_program_sections_end_dt;
-alter index public.idx_program_class_enrollments_cohort_id
-  rename to idx_program_section_enrollments_section_id;
+alter index public.idx_program_class_enrollments_cohort_id rename to idx_program_section_enrollments_section_id;
 alter index public.idx_program_class_enrollments_user_id rename to idx_program_section_enrollments_user_id;
-alter index public.idx_program_class_enrollments_deleted_at
-  rename to idx_program_section_enrollments_deleted_at;
+alter index public.idx_program_class_enrollments_deleted_at rename to idx_program_section_enrollments_deleted_at;
 
 alter sequence public.program_class_cohorts_id_seq rename to program_sections_id_seq;
 alter sequence public.program_class_enrollments_id_seq rename to program_section_enrollments_id_seq;
 alter sequence public.program_classes_history_id_seq rename to programs_sections_history_id_seq;
 
-alter table public.program_class_cohorts
-  rename constraint program_class_cohorts_pkey to program_sections_pkey;
+alter table public.program_class_cohorts rename constraint program_class_cohorts_pkey to program_sections_pkey;
 alter table public.program_class_cohorts
   rename constraint program_class_cohorts_program_id_fkey to program_sections_program_id_fkey;
 alter table public.program_class_cohorts

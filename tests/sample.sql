@@ -17,7 +17,7 @@ insert into public.users (username, name_first, name_last, email, role, facility
 select format('resident%s', i), 'Resident', i::text, format('resident%s@example.org', i), 'student', 1 + i % 6, now()
 from generate_series(1, 240) i;
 
--- what starts today is still Scheduled: that is the job's work
+-- those that start today are still Scheduled: activating them is up to the job
 insert into public.program_classes
   (program_id, facility_id, name, instructor_name, capacity, credit_hours, start_dt, end_dt, status, created_at, updated_at)
 select p.id, f.id, format('%s %s', p.name, i), 'Instructor', 20, 12, d.start_dt, d.start_dt + 90,
