@@ -6,7 +6,7 @@ import re
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import pytest
 from harness import ROOT, Database, client, deploy, wait_until
@@ -19,8 +19,8 @@ os.chdir(ROOT)
 PARALLEL = {"local", "docker"}
 TEMPLATE = f"class_activation_template_{uuid.uuid4().hex[:8]}"
 
-# Each run of the tests makes up other histories, because what has not been thought of is what the model is
-# for; what it finds it shrinks and prints step by step. Only the number of steps is fixed: no clock fails it.
+# Each run generates new histories. A failure is shrunk and printed step by step. No deadline: a slow machine
+# fails nothing.
 settings.register_profile("short", max_examples=300, stateful_step_count=50, deadline=None)
 settings.register_profile("long", settings.get_profile("short"), max_examples=2000, stateful_step_count=100)
 settings.load_profile("short")
@@ -34,18 +34,10 @@ def server() -> Iterator[Database]:
     database.close()
 
 
-# the tests that touch the platform's tables run on both of its shapes
+# the tests that run on both schemas of the platform
 ON_BOTH_SHAPES = {
-    "test_activation",
-    "test_bad_classes",
-    "test_documents",
-    "test_health",
-    "test_holds",
-    "test_preview",
-    "test_revert",
-    "test_rights",
-    "test_rule",
-    "test_sessions",
+    *("test_activation", "test_bad_classes", "test_documents", "test_health", "test_holds"),
+    *("test_preview", "test_revert", "test_rights", "test_rule", "test_sessions"),
 }
 
 
@@ -60,7 +52,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start a server for each process of pytest-xdist but the first, so that none waits for pg_cron."""
+    """Start a server for each process of pytest-xdist except the first, so that none waits for pg_cron."""
     if os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0" or os.environ.get("SERVER") not in PARALLEL:
         return
     process = subprocess.Popen(
@@ -86,7 +78,7 @@ def seed_random(request: pytest.FixtureRequest) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give a test the shapes of the platform on which it runs."""
+    """Run a test on each schema of the platform that it is for."""
     if "shape" in metafunc.fixturenames:
         both = metafunc.module.__name__ in ON_BOTH_SHAPES
         metafunc.parametrize("shape", ["classes", "cohorts"] if both else ["classes"], scope="session")
@@ -108,15 +100,18 @@ def pg_cron(server: Database) -> Iterator[Database]:
         server.execute("create extension if not exists pg_cron")
         # pg_cron's functions do not survive in a session that has seen another extension of that name
         server.reconnect()
-        # a launcher that crashed in the test before, of a job without a role, starts again after a second
+        # a launcher that crashed in an earlier test starts again after a second
         launchers = "select count(*) from pg_stat_activity where application_name = 'pg_cron scheduler'"
         wait_until(lambda: server.value(launchers))
         yield server
+        server.reconnect()
+        server.execute("create extension if not exists pg_cron")
+        server.execute("select cron.unschedule(jobid) from cron.job")
 
 
 @pytest.fixture
 def pg_dump(server: Database) -> Callable[..., str]:
-    """A function that dumps a database, with the options that it is given."""
+    """A function that dumps a database with the given options."""
     (version,) = re.search(r"(\d+)\.", client(server, "pg_dump", "--version")).groups()
     if int(version) < server.connection.info.server_version // 10000:
         pytest.skip("needs a pg_dump that is as new as the server")
@@ -125,7 +120,7 @@ def pg_dump(server: Database) -> Callable[..., str]:
 
 @pytest.fixture(scope="session")
 def templates(server: Database) -> Iterator[dict[tuple[str, str], str]]:
-    """Names of the databases to copy, by shape: the bare platform, and with the job installed."""
+    """Names of the databases to copy, by schema of the platform: without and with the job."""
     names: dict[tuple[str, str], str] = {}
     for shape in ("classes", "cohorts"):
         bare = names[shape, "platform"] = f"{TEMPLATE}_{shape}"
@@ -145,9 +140,8 @@ def templates(server: Database) -> Iterator[dict[tuple[str, str], str]]:
         server.execute(f"drop database {name} with (force)")
 
 
-@pytest.fixture
-def role(server: Database) -> Iterator[str]:
-    """The name of a new role that may log in; it and its objects are gone afterwards."""
+@contextmanager
+def new_role(server: Database) -> Iterator[str]:
     name = f"class_activation_test_{uuid.uuid4().hex[:8]}"
     server.execute(f"create role {name} login password 'secret'")
     yield name
@@ -155,42 +149,63 @@ def role(server: Database) -> Iterator[str]:
     server.execute(f"drop role {name}")
 
 
-def copy(server: Database, template: str) -> Iterator[Database]:
-    name = f"class_activation_test_{uuid.uuid4().hex[:8]}"
-    server.execute(f"create database {name} template {template}")
-    with closing(Database(name)) as database:
-        yield database
-    server.execute(f"drop database {name} with (force)")
+@pytest.fixture
+def role(server: Database) -> Iterator[str]:
+    """The name of a new role that may log in; it is dropped after the test's databases."""
+    with new_role(server) as name:
+        yield name
 
 
 @pytest.fixture
-def empty(server: Database) -> Iterator[Database]:
+def other(server: Database) -> Iterator[str]:
+    """The name of a second role of that kind."""
+    with new_role(server) as name:
+        yield name
+
+
+@contextmanager
+def copy(server: Database, template: str) -> Iterator[Database]:
+    name = f"class_activation_test_{uuid.uuid4().hex[:8]}"
+    server.execute(f"create database {name} template {template}")
+    try:
+        with closing(Database(name)) as database:
+            yield database
+    finally:
+        server.execute(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def empty(server: Database, role: str, other: str) -> Iterator[Database]:
     """A database with nothing in it."""
-    yield from copy(server, "template0")
+    with copy(server, "template0") as database:
+        yield database
 
 
 @pytest.fixture
 def platform(
-    server: Database, templates: dict[tuple[str, str], str], shape: str, role: str
+    server: Database, templates: dict[tuple[str, str], str], shape: str, role: str, other: str
 ) -> Iterator[Database]:
-    """A database with the platform's tables and nothing else; it is gone before ROLE is."""
-    yield from copy(server, templates[shape, "platform"])
+    """A database with the platform's tables and nothing else."""
+    with copy(server, templates[shape, "platform"]) as database:
+        yield database
 
 
 @pytest.fixture
-def db(server: Database, templates: dict[tuple[str, str], str], shape: str) -> Iterator[Database]:
+def db(
+    server: Database, templates: dict[tuple[str, str], str], shape: str, role: str, other: str
+) -> Iterator[Database]:
     """A database with the platform's tables and the job installed, not scheduled."""
-    yield from copy(server, templates[shape, "installed"])
+    with copy(server, templates[shape, "installed"]) as database:
+        yield database
 
 
 @pytest.fixture
-def cron(pg_cron: Database, role: str) -> Iterator[Database]:
-    """The database that pg_cron lives in, with the extension and the platform's tables for a while."""
+def cron(pg_cron: Database, role: str, other: str) -> Iterator[Database]:
+    """pg_cron's database, with the platform's tables until the end of the test."""
     assert not pg_cron.value("select to_regclass('public.facilities') is not null"), "a platform is there"
     pg_cron.load_platform()
     yield pg_cron
     pg_cron.reconnect()
-    pg_cron.execute("select cron.unschedule(jobid) from cron.job where jobname ~ 'class'")
     pg_cron.execute((ROOT / "tests/drop_platform.sql").read_text())
 
 
@@ -205,5 +220,5 @@ def scheduled(cron: Database) -> Database:
 
 @pytest.fixture(autouse=True)
 def unset_database_url(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only PG* says where to connect."""
+    """Connect to the server of the PG* variables only."""
     monkeypatch.delenv("DATABASE_URL", raising=False)

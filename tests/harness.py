@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import subprocess
 import sys
 import time
@@ -25,14 +26,8 @@ COMMAND = "select class_activation.tick()"
 # the options of a deployment without pg_cron
 OFF = ["schedule=off"]
 # those that the platform's screens offer
-US_ZONES = [
-    "America/New_York",
-    "America/Chicago",
-    "America/Denver",
-    "America/Phoenix",
-    "America/Los_Angeles",
-    "America/Anchorage",
-]
+US_CITIES = ("New_York", "Chicago", "Denver", "Phoenix", "Los_Angeles", "Anchorage")
+US_ZONES = [f"America/{city}" for city in US_CITIES]
 # the classes that the platform's own worker makes Active
 PLATFORMS_DUE = """
 select c.id
@@ -60,15 +55,9 @@ class Database:
 
     def connect(self, **kwargs: Any) -> psycopg.Connection:
         """Open another session; it ends with the test."""
-        connection = psycopg.connect(
-            dbname=self.name,
-            port=self.port,
-            client_encoding="utf8",
-            row_factory=namedtuple_row,
-            **{"autocommit": True, **kwargs},
-        )
-        self._connections.append(connection)
-        return connection
+        given = {"autocommit": True, "client_encoding": "utf8", "row_factory": namedtuple_row, **kwargs}
+        self._connections.append(psycopg.connect(dbname=self.name, port=self.port, **given))
+        return self._connections[-1]
 
     def wait_until_alone(self) -> None:
         """Await the end of every other session, and with it of their temporary objects."""
@@ -120,11 +109,11 @@ class Database:
 
     def catalog(self) -> dict[tuple[str, str], str]:
         """Return the definition of everything that is installed, by kind and name."""
-        rows = self.rows((ROOT / "tests/catalog.sql").read_text())
-        return {(row.kind, row.name): row.definition for row in rows}
+        return {row[:2]: row.definition for row in self.rows((ROOT / "tests/catalog.sql").read_text())}
 
     def load_platform(self) -> None:
         """Create the platform's tables."""
+        self.classes = "public.program_classes"
         self.execute((ROOT / "tests/platform.sql").read_text())
 
     def restructure(self) -> None:
@@ -140,22 +129,18 @@ class Database:
     def insert(self, table: str, **columns: Any) -> int:
         """Insert a row of the platform and return its id."""
         names, marks = ", ".join(columns), ", ".join(["%s"] * len(columns))
-        return self.value(
-            f"insert into public.{table} ({names}) values ({marks}) returning id",
-            *columns.values(),
-        )
+        sql = f"insert into public.{table} ({names}) values ({marks}) returning id"
+        return self.value(sql, *columns.values())
 
     def facility(self, timezone: str = "America/Chicago", **columns: Any) -> int:
         """Insert a facility."""
-        return self.insert(
-            "facilities", **{"name": f"Facility in {timezone}", "timezone": timezone, **columns}
-        )
+        columns = {"name": f"Facility in {timezone}", "timezone": timezone, **columns}
+        return self.insert("facilities", **columns)
 
     def resident(self) -> int:
         """Insert a user who can be enrolled."""
-        return self.insert(
-            "users", username="resident", name_first="R", name_last="R", email="r@example.org", role="student"
-        )
+        names = {"username": "resident", "name_first": "R", "name_last": "R"}
+        return self.insert("users", **names, email="r@example.org", role="student")
 
     def program(self) -> int:
         """Insert a program."""
@@ -165,17 +150,13 @@ class Database:
         self, facility_id: int | None = None, start_dt: date | str = "2026-03-02", **columns: Any
     ) -> int:
         """Insert a class, or a cohort and its class; Scheduled unless said otherwise."""
-        place = {
-            "program_id": columns.pop("program_id", None) or self.program(),
-            "facility_id": facility_id or self.facility(),
-        }
-        name = {"name": columns.pop("name", f"Class of {start_dt}")}
+        columns = {"program_id": columns.pop("program_id", None) or self.program(), **columns}
+        columns = {"facility_id": facility_id or self.facility(), "name": f"Class of {start_dt}", **columns}
         if self.cohorts:
-            place["class_id"] = self.insert("program_classes", **place, **name)
-            name = {}
-        return self.insert(
-            self.label, **{**place, **name, "start_dt": start_dt, "status": "Scheduled", **columns}
-        )
+            tier = {key: columns[key] for key in ("program_id", "facility_id", "name")}
+            columns["class_id"] = self.insert("program_classes", **tier)
+            del columns["name"]
+        return self.insert(self.label, **{"start_dt": start_dt, "status": "Scheduled", **columns})
 
     def due_classes(self, number: int, **expressions: str) -> None:
         """Insert many classes, or cohorts of one class, at one facility; columns are expressions over i."""
@@ -190,18 +171,11 @@ class Database:
 
     def enrollment(self, class_id: int, **columns: Any) -> int:
         """Enroll a resident in a class or cohort, Enrolled and without enrolled_at unless said otherwise."""
-        of_class = {self.class_key: class_id}
+        columns = {"user_id": columns.pop("user_id", None) or self.resident(), **columns}
+        columns = {self.class_key: class_id, "enrollment_status": "Enrolled", **columns}
         if self.cohorts:
-            of_class["class_id"] = self.value("select class_id from {classes} where id = %s", class_id)
-        return self.insert(
-            "program_class_enrollments",
-            **{
-                **of_class,
-                "user_id": columns.pop("user_id", None) or self.resident(),
-                "enrollment_status": "Enrolled",
-                **columns,
-            },
-        )
+            columns["class_id"] = self.value("select class_id from {classes} where id = %s", class_id)
+        return self.insert("program_class_enrollments", **columns)
 
     def run(
         self, as_of: str | None = None, not_before: str | None = None, max_classes: int | None = None
@@ -221,11 +195,15 @@ class Database:
         (row,) = self.call("health", *arguments)
         return row
 
+    def findings(self, but: str = "$") -> dict[str, Any]:
+        """Return the rows of doctor that are not ok, by check, without those whose name matches BUT."""
+        rows = [row for row in self.call("doctor") if row.level != "ok"]
+        return {row.check_name: row for row in rows if not re.match(but, row.check_name)}
+
     def outcomes(self, *arguments: Any) -> dict[int, tuple[str, int]]:
         """Revert a run and return the outcome and the number of enrollments by class."""
-        return {
-            row.class_id: (row.outcome, row.enrollments_reverted) for row in self.call("revert", *arguments)
-        }
+        rows = self.call("revert", *arguments)
+        return {row.class_id: (row.outcome, row.enrollments_reverted) for row in rows}
 
     def revert(self, *arguments: Any) -> dict[int, int]:
         """Revert a run and return the number of enrollments of each class that was reverted."""
@@ -247,9 +225,8 @@ class Database:
 
     def enrolled_at(self, enrollment_id: int) -> Any:
         """Return the enrolled_at of an enrollment."""
-        return self.value(
-            "select enrolled_at from public.program_class_enrollments where id = %s", enrollment_id
-        )
+        sql = "select enrolled_at from public.program_class_enrollments where id = %s"
+        return self.value(sql, enrollment_id)
 
 
 def start_alembic(
@@ -276,10 +253,10 @@ def options(x: Sequence[str]) -> list[str]:
 
 
 def finished(process: subprocess.Popen) -> subprocess.CompletedProcess:
-    """Wait for a command and return it with what it said."""
+    """Wait for a command and return it with its output."""
     with process:
-        said, complained = process.communicate()
-    return subprocess.CompletedProcess(process.args, process.returncode, said, complained)
+        stdout, stderr = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
 def alembic(
@@ -288,21 +265,18 @@ def alembic(
     """Run the alembic command in this process, which saves the second that it takes to start."""
     command_line = CommandLine()
     given = command_line.parser.parse_args([*options(x), *arguments])
-    said, complained, returncode = io.StringIO(), io.StringIO(), 0
-    with (
-        patch.dict(os.environ, {"PGDATABASE": database, **(env or {})}),
-        redirect_stdout(said),
-        redirect_stderr(complained),
-    ):
+    stdout, stderr, returncode = io.StringIO(), io.StringIO(), 0
+    variables = patch.dict(os.environ, {"PGDATABASE": database, **(env or {})})
+    with variables, redirect_stdout(stdout), redirect_stderr(stderr):
         try:
-            config = Config(ROOT / "alembic.ini", cmd_opts=given, stdout=said, output_buffer=said)
+            config = Config(ROOT / "alembic.ini", cmd_opts=given, stdout=stdout, output_buffer=stdout)
             command_line.run_cmd(config, given)
         except SystemExit as error:
             returncode = error.code
         except Exception:
             traceback.print_exc()
             returncode = 1
-    return subprocess.CompletedProcess(arguments, returncode, said.getvalue(), complained.getvalue())
+    return subprocess.CompletedProcess(arguments, returncode, stdout.getvalue(), stderr.getvalue())
 
 
 def deploy(*arguments: str, project: Path = ROOT, **given: Any) -> str:
@@ -315,7 +289,16 @@ def deploy(*arguments: str, project: Path = ROOT, **given: Any) -> str:
     return process.stdout
 
 
-def wait_until(condition: Callable[[], Any], timeout: float = 30) -> Any:
+def refused(database: Database, *command: str, x: Sequence[str] = OFF) -> str:
+    """Run the alembic command, by default an upgrade; it must fail and change nothing. Return its message."""
+    before = database.catalog()
+    process = alembic(*(command or ("upgrade", "head")), database=database.name, x=x)
+    assert process.returncode != 0, process.stderr
+    assert database.catalog() == before
+    return process.stderr
+
+
+def wait_until(condition: Callable[[], Any], timeout: float = 60) -> Any:
     """Await a condition of the server and return its value."""
     deadline = time.monotonic() + timeout
     while not (value := condition()):
@@ -339,15 +322,38 @@ def url(database: str, **parts: str) -> str:
     return f"postgresql://{quote(user, safe='')}:{quote(password, safe='')}@{host}:{port}/{database}"
 
 
+def as_role(database: Database, role: str, *x: str) -> list[str]:
+    """Return the options with which ROLE deploys, X included."""
+    return [f"url={url(database.name, user=role, password='secret')}", *x]
+
+
+def let_create(database: Database, role: str) -> None:
+    """Give ROLE the rights to create schemas, and objects in public."""
+    database.execute(f"grant create on database {database.name} to {role}")
+    database.execute(f"grant create, usage on schema public to {role}")
+
+
 def own_platform(platform: Database, role: str) -> None:
     """Make ROLE the owner of the platform and give it what installing needs, and no more."""
-    platform.execute(f"grant create on database {platform.name} to {role}")
-    platform.execute(f"grant create, usage on schema public to {role}")
-    for relation in platform.rows(
-        "select oid::regclass::text as name from pg_class"
-        " where relnamespace = 'public'::regnamespace and relkind = 'r'"
-    ):
-        platform.execute(f"alter table {relation.name} owner to {role}")
+    let_create(platform, role)
+    for (table,) in platform.rows("select tablename from pg_tables where schemaname = 'public'"):
+        platform.execute(f"alter table public.{table} owner to {role}")
+
+
+def owners(database: Database) -> set[str]:
+    """Return the roles that own any object of class activation."""
+    rows = database.rows(
+        """
+        select nspowner::regrole::text from pg_namespace where nspname ~ '^class_activation'
+        union
+        select relowner::regrole::text from pg_class
+        where relnamespace::regnamespace::text ~ '^class_activation' or relname = 'class_activation_due_idx'
+        union
+        select proowner::regrole::text from pg_proc
+        where pronamespace::regnamespace::text ~ '^class_activation' or proname = 'activate_scheduled_classes'
+        """
+    )
+    return {owner for (owner,) in rows}
 
 
 def psql(database: Database, script: str) -> str:
@@ -357,14 +363,8 @@ def psql(database: Database, script: str) -> str:
 
 def client(database: Database, *command: str, script: str = "") -> str:
     """Run a client program of PostgreSQL, which must succeed, and return its standard output."""
-    process = subprocess.run(
-        command,
-        input=script,
-        env={**os.environ, "PGDATABASE": database.name, "PGPORT": database.port},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    env = {**os.environ, "PGDATABASE": database.name, "PGPORT": database.port}
+    process = subprocess.run(command, input=script, env=env, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr
     return process.stdout
 
