@@ -1,4 +1,4 @@
-"""The image of a deployment, `docker build --target deploy`."""
+"""The image for deployments, `docker build --target deploy`."""
 
 import os
 import shutil
@@ -14,18 +14,17 @@ pytestmark = [needs_docker, pytest.mark.slow]
 CERTIFICATES = Path("/usr/local/share/ca-certificates")
 
 
-def docker(*arguments: str, **env: str) -> str:
+def docker(*arguments: str, **variables: str) -> str:
     """Run docker, which must succeed, and return its standard output."""
-    process = subprocess.run(
-        ["docker", *arguments], env={**os.environ, **env}, capture_output=True, text=True, check=False
-    )
+    command, env = ["docker", *arguments], {**os.environ, **variables}
+    process = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr
     return process.stdout
 
 
 @pytest.fixture
 def image(tmp_path: Path) -> str:
-    """The image, built on a Debian that trusts the certificate authorities that this machine trusts."""
+    """The image, built on a Debian with the certificate authorities of this machine."""
     (tmp_path / "certificates").mkdir()
     if CERTIFICATES.exists():
         shutil.copytree(CERTIFICATES, tmp_path / "certificates", dirs_exist_ok=True)
