@@ -129,8 +129,6 @@ def templates(server: Database) -> Iterator[dict[tuple[str, str], str]]:
         database.load_platform()
         if shape == "cohorts":
             database.restructure()
-            # so that no cohort and its class have the same id
-            database.execute("select setval('public.program_classes_id_seq', 1000)")
         database.close()
         installed = names[shape, "installed"] = f"{TEMPLATE}_{shape}_installed"
         server.execute(f"create database {installed} template {bare}")
