@@ -6,7 +6,7 @@ import re
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 import pytest
 from harness import ROOT, Database, client, deploy, wait_until
@@ -90,8 +90,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def pg_cron(server: Database) -> Iterator[Database]:
-    """pg_cron's database, while no other process uses it."""
+def pg_cron(server: Database, role: str, other: str) -> Iterator[Database]:
+    """pg_cron's database, while no other process uses it; its jobs are removed before the roles."""
     with closing(Database(server.name)) as keeper:
         # it polls, because a waiting pg_advisory_lock() would hold up "create index concurrently"
         wait_until(lambda: keeper.value("select pg_try_advisory_lock(hashtext('pg_cron'))"), timeout=600)
@@ -138,7 +138,6 @@ def templates(server: Database) -> Iterator[dict[tuple[str, str], str]]:
         server.execute(f"drop database {name} with (force)")
 
 
-@contextmanager
 def new_role(server: Database) -> Iterator[str]:
     name = f"class_activation_test_{uuid.uuid4().hex[:8]}"
     server.execute(f"create role {name} login password 'secret'")
@@ -150,20 +149,17 @@ def new_role(server: Database) -> Iterator[str]:
 @pytest.fixture
 def role(server: Database) -> Iterator[str]:
     """The name of a new role that may log in; it is dropped after the test's databases."""
-    with new_role(server) as name:
-        yield name
+    yield from new_role(server)
 
 
 @pytest.fixture
 def other(server: Database) -> Iterator[str]:
     """The name of a second role of that kind."""
-    with new_role(server) as name:
-        yield name
+    yield from new_role(server)
 
 
-@contextmanager
-def copy(server: Database, template: str) -> Iterator[Database]:
-    name = f"class_activation_test_{uuid.uuid4().hex[:8]}"
+def copy(server: Database, template: str, name: str | None = None) -> Iterator[Database]:
+    name = name or f"class_activation_test_{uuid.uuid4().hex[:8]}"
     server.execute(f"create database {name} template {template}")
     try:
         with closing(Database(name)) as database:
@@ -175,8 +171,7 @@ def copy(server: Database, template: str) -> Iterator[Database]:
 @pytest.fixture
 def empty(server: Database, role: str, other: str) -> Iterator[Database]:
     """A database with nothing in it."""
-    with copy(server, "template0") as database:
-        yield database
+    yield from copy(server, "template0")
 
 
 @pytest.fixture
@@ -184,8 +179,7 @@ def platform(
     server: Database, templates: dict[tuple[str, str], str], shape: str, role: str, other: str
 ) -> Iterator[Database]:
     """A database with the platform's tables and nothing else."""
-    with copy(server, templates[shape, "platform"]) as database:
-        yield database
+    yield from copy(server, templates[shape, "platform"])
 
 
 @pytest.fixture
@@ -193,12 +187,23 @@ def db(
     server: Database, templates: dict[tuple[str, str], str], shape: str, role: str, other: str
 ) -> Iterator[Database]:
     """A database with the platform's tables and the job installed, not scheduled."""
-    with copy(server, templates[shape, "installed"]) as database:
-        yield database
+    yield from copy(server, templates[shape, "installed"])
 
 
 @pytest.fixture
-def cron(pg_cron: Database, role: str, other: str) -> Iterator[Database]:
+def new_database(
+    server: Database, templates: dict[tuple[str, str], str], role: str, other: str
+) -> Iterator[Callable[..., Database]]:
+    """A function that copies a database, by default the bare platform's, until the end of the test."""
+    bare = templates["classes", "platform"]
+    with ExitStack() as databases:
+        yield lambda template=bare, name=None: databases.enter_context(
+            contextmanager(copy)(server, template, name)
+        )
+
+
+@pytest.fixture
+def cron(pg_cron: Database) -> Iterator[Database]:
     """pg_cron's database, with the platform's tables until the end of the test."""
     assert not pg_cron.value("select to_regclass('public.facilities') is not null"), "a platform is there"
     pg_cron.load_platform()
