@@ -9,7 +9,7 @@ from harness import ROOT, Database, client, deploy
 
 DOCUMENTS = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("docs/*.md"))]
 PLATFORM = "select * from class_activation.platform() \\gset\n"
-# what needs a server with a subscription or of one vendor, or no transaction
+# needs a subscription, the server of one vendor, or no transaction
 NOT_TYPED = re.compile("subscription|grant_pgcron_privileges|concurrently")
 
 
@@ -27,7 +27,7 @@ def statements(document: str) -> list[str]:
 
 @pytest.fixture
 def words(cron: Database, role: str, shape: str) -> Iterator[dict[str, str]]:
-    """Return values for the words in capitals."""
+    """Return the values of the words in capitals."""
     deploy("upgrade", "head", database=cron.name)
     if shape == "cohorts":
         cron.restructure()
@@ -49,7 +49,6 @@ def words(cron: Database, role: str, shape: str) -> Iterator[dict[str, str]]:
             "RUN_ID": cron.last_run().id,
             "TIME": "2026-01-01 12:00Z",
         }
-    cron.classes = "public.program_classes"
 
 
 def test_every_statement_of_the_documents_can_be_typed(cron: Database, words: dict[str, str]) -> None:
@@ -87,19 +86,16 @@ def test_links_and_test_names_in_a_document_exist(document: str) -> None:
 
 
 def test_documents_that_the_code_names_exist() -> None:
-    for file in [
-        path
-        for folder in ("sql", "migrations", "monitoring", "tools")
-        for path in ROOT.rglob(f"{folder}/**/*")
-    ]:
-        if file.suffix not in (".sql", ".py", ".yml"):
-            continue
+    files = [
+        path for folder in ("sql", "migrations", "monitoring", "tools") for path in (ROOT / folder).rglob("*")
+    ]
+    for file in [path for path in files if path.suffix in (".sql", ".py", ".yml")]:
         for document, heading in re.findall(r"(docs/[\w-]+\.md)(?:#([\w-]+))?", file.read_text()):
             assert (ROOT / document).exists(), f"{file} names {document}"
             assert not heading or heading in anchors(document), f"{file} names {document}#{heading}"
 
 
-def test_the_runbook_leads_from_each_alert_and_each_check_of_the_doctor_to_a_section() -> None:
+def test_the_runbook_lists_each_alert_and_each_check_of_the_doctor() -> None:
     rows = [line for line in text("docs/runbook.md").splitlines() if line.startswith("|") and "](" in line]
     found = set(re.findall(r"`(\w+)`", "".join(row.rpartition("](")[0] for row in rows)))
     alerts = re.findall(r"- alert: (\w+)", text("monitoring/alerts.yml"))
@@ -112,10 +108,8 @@ def test_the_runbook_leads_from_each_alert_and_each_check_of_the_doctor_to_a_sec
 def test_the_list_of_functions_with_the_owners_rights_is_complete() -> None:
     listed = re.findall(r"^\| `([\w.]+)` \|", text("SECURITY.md"), re.MULTILINE)
     files = [path.read_text() for path in ROOT.glob("sql/*/*.sql")]
-    definers = [sql for sql in files if "security definer\nset" in sql]
-    assert sorted(listed) == sorted(
-        re.search(r"create or replace function ([\w.]+)", sql)[1] for sql in definers
-    )
+    name = re.compile(r"create or replace function ([\w.]+)")
+    assert sorted(listed) == sorted(name.search(sql)[1] for sql in files if "security definer\nset" in sql)
 
 
 def test_the_release_is_the_same_everywhere() -> None:
