@@ -17,6 +17,7 @@ os.chdir(ROOT)
 
 # the servers of tools/with-postgres that have pg_cron
 PARALLEL = {"local", "docker"}
+Templates = dict[tuple[str, str], str]
 TEMPLATE = f"class_activation_template_{uuid.uuid4().hex[:8]}"
 
 # Each run generates new histories. A failure is shrunk and printed step by step. No deadline: a slow machine
@@ -119,9 +120,9 @@ def pg_dump(server: Database) -> Callable[..., str]:
 
 
 @pytest.fixture(scope="session")
-def templates(server: Database) -> Iterator[dict[tuple[str, str], str]]:
+def templates(server: Database) -> Iterator[Templates]:
     """Names of the databases to copy, by schema of the platform: without and with the job."""
-    names: dict[tuple[str, str], str] = {}
+    names: Templates = {}
     for shape in ("classes", "cohorts"):
         bare = names[shape, "platform"] = f"{TEMPLATE}_{shape}"
         server.execute(f"create database {bare}")
@@ -175,24 +176,20 @@ def empty(server: Database, role: str, other: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def platform(
-    server: Database, templates: dict[tuple[str, str], str], shape: str, role: str, other: str
-) -> Iterator[Database]:
+def platform(server: Database, templates: Templates, shape: str, role: str, other: str) -> Iterator[Database]:
     """A database with the platform's tables and nothing else."""
     yield from copy(server, templates[shape, "platform"])
 
 
 @pytest.fixture
-def db(
-    server: Database, templates: dict[tuple[str, str], str], shape: str, role: str, other: str
-) -> Iterator[Database]:
+def db(server: Database, templates: Templates, shape: str, role: str, other: str) -> Iterator[Database]:
     """A database with the platform's tables and the job installed, not scheduled."""
     yield from copy(server, templates[shape, "installed"])
 
 
 @pytest.fixture
 def new_database(
-    server: Database, templates: dict[tuple[str, str], str], role: str, other: str
+    server: Database, templates: Templates, role: str, other: str
 ) -> Iterator[Callable[..., Database]]:
     """A function that copies a database, by default the bare platform's, until the end of the test."""
     bare = templates["classes", "platform"]

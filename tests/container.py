@@ -51,7 +51,6 @@ class Container:
         return subprocess.run(inspect, capture_output=True, check=False).stdout.strip() == b"healthy"
 
     def close(self) -> None:
-        """End it and delete its data."""
         for database in self._databases:
             database.close()
         self._client.stdin.close()

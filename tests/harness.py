@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -30,25 +31,21 @@ US_CITIES = ("New_York", "Chicago", "Denver", "Phoenix", "Los_Angeles", "Anchora
 US_ZONES = [f"America/{city}" for city in US_CITIES]
 # the classes that the platform's own worker makes Active
 PLATFORMS_DUE = """
-select c.id
-from public.program_classes c
-join public.facilities f on f.id = c.facility_id
-where c.status = 'Scheduled'
-  and c.archived_at is null
-  and c.deleted_at is null
+select c.id from public.program_classes c join public.facilities f on f.id = c.facility_id
+where c.status = 'Scheduled' and c.archived_at is null and c.deleted_at is null
   and c.start_dt <= (now() at time zone f.timezone)::date
 """
 
 
 class Database:
-    """A database by name, with one connection in autocommit mode, and rows of the platform to put into it."""
+    """A database, with one connection in autocommit mode, and functions that insert rows of the platform."""
 
     def __init__(self, name: str, port: str | None = None) -> None:
         self.name = name
         self.port = port or os.environ.get("PGPORT", "5432")
         self._connections: list[psycopg.Connection] = []
         self.connection = self.connect()
-        # the names that differ between the two shapes of the platform; SQL of a test may have {classes} in it
+        # the table that differs between the schemas of the platform, for {classes} in the SQL of a test
         self.classes = "public.program_classes"
         if self.value("select to_regclass('public.program_class_cohorts') is not null"):
             self.classes = "public.program_class_cohorts"
@@ -65,27 +62,24 @@ class Database:
         wait_until(lambda: self.value(alone))
 
     def reconnect(self) -> None:
-        """Go on in a new session."""
+        """Replace all sessions by a new one."""
         self.close()
         self.connection = self.connect()
 
     def close(self) -> None:
-        """Close every session."""
         for connection in self._connections:
             connection.close()
 
     def execute(self, sql: str, *params: Any) -> psycopg.Cursor:
-        """Run a statement."""
         return self.connection.execute(sql.replace("{classes}", self.classes), params or None)
 
     @property
     def cohorts(self) -> bool:
-        """Whether the platform has the shape with cohorts."""
         return self.classes == "public.program_class_cohorts"
 
     @property
     def label(self) -> str:
-        """The name of the table with the status, as history and change log have it."""
+        """The name of the table with the status in history and change log."""
         return self.classes.removeprefix("public.")
 
     @property
@@ -112,7 +106,6 @@ class Database:
         return {row[:2]: row.definition for row in self.rows((ROOT / "tests/catalog.sql").read_text())}
 
     def load_platform(self) -> None:
-        """Create the platform's tables."""
         self.classes = "public.program_classes"
         self.execute((ROOT / "tests/platform.sql").read_text())
 
@@ -138,7 +131,6 @@ class Database:
         return self.value(sql, *columns.values())
 
     def facility(self, timezone: str = "America/Chicago", **columns: Any) -> int:
-        """Insert a facility."""
         columns = {"name": f"Facility in {timezone}", "timezone": timezone, **columns}
         return self.insert("facilities", **columns)
 
@@ -148,7 +140,6 @@ class Database:
         return self.insert("users", **names, email="r@example.org", role="student")
 
     def program(self) -> int:
-        """Insert a program."""
         return self.insert("programs", name="Program")
 
     def class_(
@@ -196,7 +187,6 @@ class Database:
         return {row.class_id: row for row in self.call("preview", *arguments)}
 
     def health(self, *arguments: Any) -> Any:
-        """Return the row of health."""
         (row,) = self.call("health", *arguments)
         return row
 
@@ -225,11 +215,9 @@ class Database:
         return self.row("select * from class_activation.runs order by id desc limit 1")
 
     def status(self, class_id: int) -> str:
-        """Return the status of a class."""
         return self.value("select status::text from {classes} where id = %s", class_id)
 
     def enrolled_at(self, enrollment_id: int) -> Any:
-        """Return the enrolled_at of an enrollment."""
         sql = "select enrolled_at from public.program_class_enrollments where id = %s"
         return self.value(sql, enrollment_id)
 
@@ -303,6 +291,12 @@ def refused(database: Database, *command: str, x: Sequence[str] = OFF) -> str:
     return process.stderr
 
 
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
 def wait_until(condition: Callable[[], Any], timeout: float = 60) -> Any:
     """Await a condition of the server and return its value."""
     deadline = time.monotonic() + timeout
@@ -345,20 +339,37 @@ def own_platform(platform: Database, role: str) -> None:
         platform.execute(f"alter table public.{table} owner to {role}")
 
 
-def owners(database: Database) -> set[str]:
-    """Return the roles that own any object of class activation."""
-    rows = database.rows(
+def installed(database: Database) -> list[Any]:
+    """Return kind, name, owner, comment, and rights of other roles, of each object of class activation."""
+    return database.rows(
         """
-        select nspowner::regrole::text from pg_namespace where nspname ~ '^class_activation'
-        union
-        select relowner::regrole::text from pg_class
-        where relnamespace::regnamespace::text ~ '^class_activation' or relname = 'class_activation_due_idx'
-        union
-        select proowner::regrole::text from pg_proc
-        where pronamespace::regnamespace::text ~ '^class_activation' or proname = 'activate_scheduled_classes'
+        select o.kind, o.name, pg_get_userbyid(o.owner)::text as owner, o.comment, array(
+            select a.privilege_type || ' to '
+              || case a.grantee when 0 then 'public' else pg_get_userbyid(a.grantee) end
+            from aclexplode(coalesce(o.acl, acldefault(left(o.type, 1)::"char", o.owner))) a
+            where a.grantee <> o.owner
+          ) as rights
+        from (
+          select 'schema', 'n', nspname::text, nspowner, nspacl, obj_description(oid, 'pg_namespace')
+          from pg_namespace where nspname ~ '^class_activation'
+          union all
+          select case relkind when 'S' then 'sequence' when 'i' then 'index' else 'table' end,
+            case relkind when 'S' then 's' else 'r' end,
+            oid::regclass::text, relowner, relacl, obj_description(oid, 'pg_class')
+          from pg_class where relname = 'class_activation_due_idx'
+            or relnamespace::regnamespace::text ~ '^class_activation' and relkind <> 'i'
+          union all
+          select 'function', 'f', format('%s.%s', pronamespace::regnamespace, proname), proowner, proacl,
+            obj_description(oid, 'pg_proc')
+          from pg_proc where proname = 'activate_scheduled_classes'
+            or pronamespace::regnamespace::text ~ '^class_activation'
+        ) o (kind, type, name, owner, acl, comment)
         """
     )
-    return {owner for (owner,) in rows}
+
+
+def owners(database: Database) -> set[str]:
+    return {row.owner for row in installed(database)}
 
 
 def psql(database: Database, script: str) -> str:

@@ -19,7 +19,6 @@ create table public.facilities (
   create_user_id integer,
   update_user_id integer
 );
-
 create unique index facilities_id_nonzero_idx on public.facilities (id) where id > 0;
 create index idx_facility_deleted_at on public.facilities (deleted_at);
 create index idx_facilities_create_user_id on public.facilities (create_user_id);
@@ -43,7 +42,6 @@ create table public.users (
   create_user_id integer constraint fk_users_create_user_id references public.users (id) on delete set null,
   update_user_id integer constraint fk_users_update_user_id references public.users (id) on delete set null
 );
-
 create index idx_users_deleted_at on public.users (deleted_at);
 create index idx_users_username on public.users (username);
 create index idx_users_email on public.users (email);
@@ -54,10 +52,8 @@ create index idx_users_create_user_id on public.users (create_user_id);
 create index idx_users_update_user_id on public.users (update_user_id);
 
 alter table public.facilities
-  add constraint fk_facilities_create_user_id
-    foreign key (create_user_id) references public.users (id) on delete set null,
-  add constraint fk_facilities_update_user_id
-    foreign key (update_user_id) references public.users (id) on delete set null;
+  add constraint fk_facilities_create_user_id foreign key (create_user_id) references public.users (id) on delete set null,
+  add constraint fk_facilities_update_user_id foreign key (update_user_id) references public.users (id) on delete set null;
 
 create table public.programs (
   id serial primary key,
@@ -72,7 +68,6 @@ create table public.programs (
   create_user_id integer,
   update_user_id integer
 );
-
 create index idx_programs_deleted_at on public.programs (deleted_at);
 create index idx_programs_is_active on public.programs (is_active);
 
@@ -97,9 +92,7 @@ create table public.program_classes (
   create_user_id integer,
   update_user_id integer
 );
-
 alter sequence public.program_classes_id_seq rename to program_sections_id_seq;
-
 create index idx_program_sections_program_id on public.program_classes (program_id);
 create index idx_program_sections_facility_id on public.program_classes (facility_id);
 create index idx_program_sections_deleted_at on public.program_classes (deleted_at);
@@ -123,9 +116,7 @@ create table public.program_class_enrollments (
   update_user_id integer
     constraint fk_program_class_enrollments_update_user_id references public.users (id) on delete set null
 );
-
 alter sequence public.program_class_enrollments_id_seq rename to program_section_enrollments_id_seq;
-
 create index idx_program_section_enrollments_section_id on public.program_class_enrollments (class_id);
 create index idx_program_section_enrollments_user_id on public.program_class_enrollments (user_id);
 create index idx_program_section_enrollments_deleted_at on public.program_class_enrollments (deleted_at);
@@ -140,11 +131,8 @@ create table public.program_classes_history (
   after_update json,
   created_at timestamptz default current_timestamp
 );
-
 alter sequence public.program_classes_history_id_seq rename to programs_sections_history_id_seq;
-
-create index idx_program_classes_history_table_name_parent_ref_id
-on public.program_classes_history (table_name, parent_ref_id);
+create index idx_program_classes_history_table_name_parent_ref_id on public.program_classes_history (table_name, parent_ref_id);
 
 create table public.change_log_entries (
   id serial primary key,
@@ -156,7 +144,6 @@ create table public.change_log_entries (
   created_at timestamptz,
   user_id integer not null references public.users (id) on update cascade on delete cascade
 );
-
 create index idx_change_log_table_name_parent_ref_id on public.change_log_entries (table_name, parent_ref_id);
 create index idx_change_log_table_name_parent_ref_id_field_name
 on public.change_log_entries (table_name, parent_ref_id, field_name);

@@ -11,14 +11,12 @@ alter table public.program_class_cohorts
   rename constraint program_sections_program_id_fkey to program_class_cohorts_program_id_fkey;
 alter table public.program_class_cohorts
   rename constraint program_sections_facility_id_fkey to program_class_cohorts_facility_id_fkey;
-alter table public.program_class_enrollments
-  rename constraint program_section_enrollments_pkey to program_class_enrollments_pkey;
+alter table public.program_class_enrollments rename constraint program_section_enrollments_pkey to program_class_enrollments_pkey;
 alter table public.program_class_enrollments
   rename constraint program_section_enrollments_section_id_fkey to program_class_enrollments_cohort_id_fkey;
 alter table public.program_class_enrollments
   rename constraint program_section_enrollments_user_id_fkey to program_class_enrollments_user_id_fkey;
-alter table public.program_classes_history
-  rename constraint programs_sections_history_pkey to program_classes_history_pkey;
+alter table public.program_classes_history rename constraint programs_sections_history_pkey to program_classes_history_pkey;
 
 alter sequence public.program_sections_id_seq rename to program_class_cohorts_id_seq;
 alter sequence public.program_section_enrollments_id_seq rename to program_class_enrollments_id_seq;
@@ -53,7 +51,6 @@ create table public.program_classes (
   update_user_id integer constraint fk_program_classes_update_user_id references public.users (id) on delete set null,
   unique (id, program_id, facility_id)
 );
-
 create index idx_program_classes_program_id on public.program_classes (program_id);
 create index idx_program_classes_facility_id on public.program_classes (facility_id);
 create index idx_program_classes_archived_at on public.program_classes (archived_at);
@@ -91,10 +88,8 @@ from public.program_class_cohorts c where c.id = e.cohort_id;
 alter table public.program_class_enrollments
   alter column class_id set not null,
   add foreign key (class_id) references public.program_classes (id) on update cascade;
-
 create index idx_program_class_enrollments_class_id on public.program_class_enrollments (class_id);
-create unique index program_class_enrollments_active_user_class_uniq
-on public.program_class_enrollments (user_id, class_id)
+create unique index program_class_enrollments_active_user_class_uniq on public.program_class_enrollments (user_id, class_id)
 where enrollment_status = 'Enrolled' and deleted_at is null;
 
 create trigger sql_trigger_program_classes_update after update on public.program_classes

@@ -35,14 +35,12 @@ alter table public.program_class_cohorts
   rename constraint program_class_cohorts_program_id_fkey to program_sections_program_id_fkey;
 alter table public.program_class_cohorts
   rename constraint program_class_cohorts_facility_id_fkey to program_sections_facility_id_fkey;
-alter table public.program_class_enrollments
-  rename constraint program_class_enrollments_pkey to program_section_enrollments_pkey;
+alter table public.program_class_enrollments rename constraint program_class_enrollments_pkey to program_section_enrollments_pkey;
 alter table public.program_class_enrollments
   rename constraint program_class_enrollments_cohort_id_fkey to program_section_enrollments_section_id_fkey;
 alter table public.program_class_enrollments
   rename constraint program_class_enrollments_user_id_fkey to program_section_enrollments_user_id_fkey;
-alter table public.program_classes_history
-  rename constraint program_classes_history_pkey to programs_sections_history_pkey;
+alter table public.program_classes_history rename constraint program_classes_history_pkey to programs_sections_history_pkey;
 
 alter table public.programs drop column has_program_completion;
 alter table public.program_class_enrollments rename column cohort_id to class_id;

@@ -21,9 +21,7 @@ $psql --command="select activate_scheduled_classes()"
 """
 
 
-def test_a_restored_database_is_the_same_and_works(
-    db: Database, empty: Database, role: str, pg_dump: Callable[..., str]
-) -> None:
+def test_a_dump_is_complete(db: Database, empty: Database, role: str, pg_dump: Callable[..., str]) -> None:
     db.execute(f"grant execute on function public.activate_scheduled_classes to {role}")
     activated, waiting = db.class_(), db.class_()
     db.enrollment(activated)

@@ -58,14 +58,10 @@ def test_every_statement_of_the_documents_can_be_typed(cron: Database, words: di
         client(cron, "psql", "--no-psqlrc", "--quiet", script=script)
 
 
-def anchor(heading: str) -> str:
-    """Return what a link to a heading ends with."""
-    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
-
-
 def anchors(document: str) -> list[str]:
-    """Return what links to the headings of a document end with."""
-    return [anchor(heading) for heading in re.findall(r"^#+ (.*)$", text(document), re.MULTILINE)]
+    """Return the anchors of the headings of a document."""
+    headings = re.findall(r"^#+ (.*)$", text(document).lower(), re.MULTILINE)
+    return [re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in headings]
 
 
 def text(path: str) -> str:

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,19 +12,13 @@ from urllib.parse import quote
 from urllib.request import urlopen
 
 import pytest
-from harness import ROOT, Database, url, wait_until
+from harness import ROOT, Database, free_port, url, wait_until
 
 MONITORING = ROOT / "monitoring"
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("prometheus-sql-exporter"), reason="Debian's packages of Prometheus are not there"
 )
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 @contextmanager

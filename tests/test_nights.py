@@ -98,20 +98,13 @@ def service(request: pytest.FixtureRequest, pg_cron: Database, role: str, other:
     deploy("upgrade", "head", database="nowhere", x=service.x())
     db.facility()
     service.pg_cron_calls()
+    assert service.jobs() == [("*/15 * * * *", COMMAND, db.name, role, True)]
     assert service.doctor() == {} == service.doctor("postgres")
     return service
 
 
 # for nights on which it makes no difference where pg_cron is
 ONE_IS_ENOUGH = pytest.mark.parametrize("service", ["here"], indirect=True)
-
-
-def test_the_owner_of_a_managed_service_has_one_job(service: Service) -> None:
-    assert service.jobs() == [("*/15 * * * *", COMMAND, service.db.name, service.owner, True)]
-    deploy("upgrade", "head", database="nowhere", x=service.x())
-    assert len(service.jobs()) == 1
-    deploy("downgrade", "base", database="nowhere", x=service.x())
-    assert service.jobs() == []
 
 
 # a change of the job in pg_cron, and what doctor reports if pg_cron is in its database
@@ -147,17 +140,13 @@ def test_a_job_that_was_edited_in_pg_cron_is_repaired(service: Service, edit: st
     assert service.doctor() == {} == service.doctor("postgres")
 
 
+@pytest.mark.parametrize("service", ["elsewhere"], indirect=True)
 def test_the_fix_for_another_database_shows_its_job(service: Service) -> None:
     service.an_hour_passes()
-    fix = service.doctor()["ticks"].fix
-    if service.elsewhere:
-        shown = service.sql(fix.split("\n")[1], service.owner, service.cron)
-        assert [(row.jobname, row.username, row.role_exists, row.database_exists) for row in shown] == [
-            (service.name, service.owner, True, True)
-        ]
-        assert shown[0].launcher_runs
-    else:
-        assert fix == "select class_activation.schedule();"
+    shows = service.doctor()["ticks"].fix.split("\n")[1]
+    (row,) = service.sql(shows, service.owner, service.cron)
+    assert (row.jobname, row.username) == (service.name, service.owner)
+    assert (row.role_exists, row.database_exists, row.launcher_runs) == (True, True, True)
 
 
 @pytest.mark.parametrize("by", ["the owner", "a superuser"])
@@ -241,6 +230,8 @@ def test_a_role_that_cannot_see_the_job_schedules_no_second_one(service: Service
 
 
 def test_a_launcher_that_crashed_is_found_from_any_database(service: Service) -> None:
+    service.db.execute(WATCH.format(role=service.admin))
+    assert service.doctor(service.admin) == {}
     service.cron.execute("create role class_activation_gone login")
     service.cron.execute(
         "select cron.schedule_in_database('other', '0 0 1 1 *', 'select 1', current_database(),"
@@ -250,7 +241,6 @@ def test_a_launcher_that_crashed_is_found_from_any_database(service: Service) ->
     service.cron.execute("select cron.schedule('reload', '0 0 1 1 *', 'select 1')")
     service.an_hour_passes()
 
-    service.db.execute(WATCH.format(role=service.admin))
     for role in (service.owner, service.admin, "postgres"):
         row = wait_until(lambda role=role: service.doctor(role).get("pg_cron_launcher"))
     service.cure(row.fix)
@@ -341,9 +331,7 @@ def test_a_defect_of_the_platform_is_named_and_cured(
 @ONE_IS_ENOUGH
 @pytest.mark.parametrize("savepoint", ["", "savepoint s;"])
 @pytest.mark.parametrize("shared", [False, True])
-def test_the_sessions_that_have_locked_a_class_are_named(
-    service: Service, savepoint: str, shared: bool
-) -> None:
+def test_sessions_that_locked_a_class_are_named(service: Service, savepoint: str, shared: bool) -> None:
     due = service.db.class_(1, name="Welding")
     strength = "for share" if shared else "for update"
     editors = [service.db.connect(user=service.owner, password="secret") for _ in range(1 + shared)]
@@ -387,16 +375,6 @@ def test_doctor_waits_for_no_migration_and_keeps_within_100_ms(service: Service)
 
 
 @ONE_IS_ENOUGH
-def test_a_monitoring_role_needs_only_its_grants(service: Service) -> None:
-    watcher = service.admin
-    service.db.execute(WATCH.format(role=watcher))
-    assert service.doctor(watcher) == {}
-    service.an_hour_passes()
-    service.db.class_(1)
-    assert set(service.doctor(watcher)) == {"ticks", "overdue_classes"}
-
-
-@ONE_IS_ENOUGH
 def test_a_run_ends_before_its_timeout_and_reports_the_classes_that_are_left(service: Service) -> None:
     service.db.due_classes(5000)
     service.db.execute(f"alter role {service.owner} set statement_timeout = '200ms'")
@@ -410,22 +388,4 @@ def test_a_run_ends_before_its_timeout_and_reports_the_classes_that_are_left(ser
     row = service.doctor()["timeouts"]
     assert f"left {left} classes to the next one" in row.detail
     service.cure(row.fix, service.owner)
-    assert service.doctor() == {}
-
-
-@ONE_IS_ENOUGH
-def test_a_late_resident_is_backfilled_and_a_revert_keeps_edited_ones(service: Service) -> None:
-    due = service.db.class_(1)
-    residents = [service.db.enrollment(due) for _ in range(4)]
-    service.pg_cron_calls()
-    late = service.db.enrollment(due)
-    service.pg_cron_calls()
-    assert service.db.enrolled_at(late) is not None
-
-    run_id = service.sql("select run_id from class_activation.history()", service.owner)[0].run_id
-    edit = "update public.program_class_enrollments set change_reason = 'x', updated_at = now()"
-    service.db.execute(f"{edit} where id = any (%s)", residents[:2])
-    (reverted,) = service.sql(f"select * from class_activation.revert({run_id})", service.owner)
-    assert (reverted.outcome, reverted.enrollments_reverted, reverted.enrollments_kept) == ("reverted", 3, 2)
-    assert service.sql("select reverted from class_activation.history()", service.owner) == [(True,)]
     assert service.doctor() == {}

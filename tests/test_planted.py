@@ -78,9 +78,7 @@ def use(db: Database) -> dict[str, Any]:
     "case", ["planted, superuser", "planted, role", "installed, superuser", "installed, role"]
 )
 @pytest.mark.parametrize("kind", PLANTED)
-def test_a_planted_object_changes_nothing(
-    platform: Database, role: str, other: str, kind: str, case: str
-) -> None:
+def test_planted_objects_are_ignored(platform: Database, role: str, other: str, kind: str, case: str) -> None:
     first, owner = case.split(", ")
     if owner == "role":
         own_platform(platform, role)
@@ -140,9 +138,7 @@ TIERS = {
 
 
 @pytest.mark.parametrize("tier", TIERS)
-def test_names_are_read_from_another_roles_table_only_if_that_runs_no_code(
-    db: Database, other: str, tier: str
-) -> None:
+def test_names_are_read_only_if_that_runs_no_code(db: Database, other: str, tier: str) -> None:
     db.restructure()
     db.class_()
     db.execute("drop table public.program_classes cascade")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from harness import OFF, Database, deploy, own_platform, refused, wait_until
+from harness import OFF, Database, deploy, free_port, own_platform, refused, wait_until
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("pgbouncer"), reason="Debian's package of PgBouncer is not there"
@@ -26,9 +26,7 @@ def mode(request: pytest.FixtureRequest) -> str:
 def pooler(mode: str, platform: Database, role: str, tmp_path: Path) -> Iterator[str]:
     """The port of a PgBouncer with one session, of ROLE, in the database."""
     own_platform(platform, role)
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = str(listener.getsockname()[1])
+    port = str(free_port())
     # an address, because PgBouncer may resolve localhost to ::1 and tries no other
     info = platform.connection.info
     (tmp_path / "users.txt").write_text(f'"{role}" "secret"\n')
@@ -77,7 +75,7 @@ def settings(pooled: str) -> list[tuple]:
         return sorted(application.execute(f"{query} where name !~ '^plpgsql[.]'").fetchall())
 
 
-def test_a_deployment_through_a_pooler_leaves_the_pooled_session_unchanged(
+def test_a_deployment_leaves_no_trace_in_a_pool(
     platform: Database, role: str, pooler: str, mode: str
 ) -> None:
     pooled = f"postgresql://{role}:secret@127.0.0.1:{pooler}/{platform.name}"

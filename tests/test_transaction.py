@@ -5,7 +5,6 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from subprocess import Popen
 
 import pytest
 from harness import OFF, Database, alembic, deploy, finished, psql, refused, start_alembic, url, wait_until
@@ -79,19 +78,9 @@ def test_an_error_at_any_place_changes_nothing(counted: Database, way: str) -> N
         assert counted.catalog() == before
 
 
-def kill_the_deployer(_db: Database, deployer: Popen) -> None:
-    deployer.kill()
-
-
-def terminate_its_session(db: Database, _deployer: Popen) -> None:
-    db.execute(f"select pg_terminate_backend(pid) {OTHER_SESSIONS}")
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("end", [kill_the_deployer, terminate_its_session])
-def test_a_deployment_that_is_killed_leaves_all_or_nothing(
-    platform: Database, db: Database, end: Callable[[Database, Popen], None]
-) -> None:
+@pytest.mark.parametrize("killed", ["process", "session"])
+def test_a_killed_deployment_leaves_all_or_nothing(platform: Database, db: Database, killed: str) -> None:
     states = {"base": platform.catalog(), "head": db.catalog()}
     state = "base"
     for _ in range(DEPLOYMENTS):
@@ -100,7 +89,10 @@ def test_a_deployment_that_is_killed_leaves_all_or_nothing(
         wait_until(lambda: platform.value(f"select count(*) {OTHER_SESSIONS}") > 0)
         # at a random moment
         time.sleep(random.uniform(0, UPGRADE_SECONDS))
-        end(platform, deployer)
+        if killed == "process":
+            deployer.kill()
+        else:
+            platform.execute(f"select pg_terminate_backend(pid) {OTHER_SESSIONS}")
         finished(deployer)
         platform.wait_until_alone()
 
@@ -151,7 +143,7 @@ def test_one_of_several_deployers_at_once_installs(platform: Database, way: str)
     assert ["nothing to do" in text for text in said].count(True) == 2
 
 
-def test_a_deployment_waits_for_another_one_for_a_limited_time(
+def test_waiting_for_another_deployment_is_limited(
     platform: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("migrations.sql_files.LOCK_WAIT", "100 ms")
@@ -166,9 +158,7 @@ def test_a_deployment_waits_for_another_one_for_a_limited_time(
 
 
 @pytest.mark.parametrize("at_head", [False, True])
-def test_a_deployment_fails_if_the_table_is_in_use_and_names_the_session(
-    platform: Database, db: Database, at_head: bool
-) -> None:
+def test_a_table_in_use_fails_the_deployment(platform: Database, db: Database, at_head: bool) -> None:
     if at_head:
         deploy("upgrade", "head", database=platform.name, x=OFF)
         platform.execute("drop index public.class_activation_due_idx")
@@ -209,9 +199,7 @@ create event trigger note on ddl_command_end when tag in ('CREATE TABLE', 'DROP 
 """
 
 
-def test_after_a_failed_commit_in_pg_crons_database_the_command_can_be_repeated(
-    pg_cron: Database, platform: Database
-) -> None:
+def test_after_a_failed_commit_the_command_can_be_repeated(pg_cron: Database, platform: Database) -> None:
     elsewhere = [f"cron_url={url(pg_cron.name)}"]
     jobs = "select jobname from cron.job where database = %s"
     platform.execute(END_OTHER_DATABASE.format(pg_cron.name))
