@@ -102,7 +102,7 @@ class Database:
         return value
 
     def catalog(self) -> dict[tuple[str, str], str]:
-        """Return the definition of everything that is installed, by kind and name."""
+        """Return the definition of everything that is objects, by kind and name."""
         return {row[:2]: row.definition for row in self.rows((ROOT / "tests/catalog.sql").read_text())}
 
     def load_platform(self) -> None:
@@ -326,7 +326,7 @@ def as_role(database: Database, role: str, *x: str) -> list[str]:
     return [f"url={url(database.name, user=role, password='secret')}", *x]
 
 
-def let_create(database: Database, role: str) -> None:
+def grant_ddl(database: Database, role: str) -> None:
     """Give ROLE the rights to create schemas, and objects in public."""
     database.execute(f"grant create on database {database.name} to {role}")
     database.execute(f"grant create, usage on schema public to {role}")
@@ -334,12 +334,12 @@ def let_create(database: Database, role: str) -> None:
 
 def own_platform(platform: Database, role: str) -> None:
     """Make ROLE the owner of the platform and give it what installing needs, and no more."""
-    let_create(platform, role)
+    grant_ddl(platform, role)
     for (table,) in platform.rows("select tablename from pg_tables where schemaname = 'public'"):
         platform.execute(f"alter table public.{table} owner to {role}")
 
 
-def installed(database: Database) -> list[Any]:
+def objects(database: Database) -> list[Any]:
     """Return kind, name, owner, comment, and rights of other roles, of each object of class activation."""
     return database.rows(
         """
@@ -369,7 +369,7 @@ def installed(database: Database) -> list[Any]:
 
 
 def owners(database: Database) -> set[str]:
-    return {row.owner for row in installed(database)}
+    return {row.owner for row in objects(database)}
 
 
 def psql(database: Database, script: str) -> str:

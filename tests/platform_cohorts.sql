@@ -7,10 +7,8 @@ alter table public.program_class_enrollments rename column class_id to cohort_id
 alter table public.programs add column has_program_completion boolean not null default false;
 
 alter table public.program_class_cohorts rename constraint program_sections_pkey to program_class_cohorts_pkey;
-alter table public.program_class_cohorts
-  rename constraint program_sections_program_id_fkey to program_class_cohorts_program_id_fkey;
-alter table public.program_class_cohorts
-  rename constraint program_sections_facility_id_fkey to program_class_cohorts_facility_id_fkey;
+alter table public.program_class_cohorts rename constraint program_sections_program_id_fkey to program_class_cohorts_program_id_fkey;
+alter table public.program_class_cohorts rename constraint program_sections_facility_id_fkey to program_class_cohorts_facility_id_fkey;
 alter table public.program_class_enrollments rename constraint program_section_enrollments_pkey to program_class_enrollments_pkey;
 alter table public.program_class_enrollments
   rename constraint program_section_enrollments_section_id_fkey to program_class_enrollments_cohort_id_fkey;
@@ -30,8 +28,7 @@ alter index public.idx_program_section_enrollments_section_id rename to idx_prog
 alter index public.idx_program_section_enrollments_user_id rename to idx_program_class_enrollments_user_id;
 alter index public.idx_program_section_enrollments_deleted_at rename to idx_program_class_enrollments_deleted_at;
 
-alter trigger sql_trigger_program_classes_update on public.program_class_cohorts
-  rename to sql_trigger_program_class_cohorts_update;
+alter trigger sql_trigger_program_classes_update on public.program_class_cohorts rename to sql_trigger_program_class_cohorts_update;
 
 update public.program_classes_history set table_name = 'program_class_cohorts' where table_name = 'program_classes';
 update public.change_log_entries set table_name = 'program_class_cohorts' where table_name = 'program_classes';

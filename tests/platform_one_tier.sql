@@ -15,8 +15,7 @@ delete from public.change_log_entries where table_name = 'program_classes';
 update public.program_classes_history set table_name = 'program_classes' where table_name = 'program_class_cohorts';
 update public.change_log_entries set table_name = 'program_classes' where table_name = 'program_class_cohorts';
 
-alter trigger sql_trigger_program_class_cohorts_update on public.program_class_cohorts
-  rename to sql_trigger_program_classes_update;
+alter trigger sql_trigger_program_class_cohorts_update on public.program_class_cohorts rename to sql_trigger_program_classes_update;
 
 alter index public.idx_program_class_cohorts_program_id rename to idx_program_sections_program_id;
 alter index public.idx_program_class_cohorts_facility_id rename to idx_program_sections_facility_id;
@@ -31,10 +30,8 @@ alter sequence public.program_class_enrollments_id_seq rename to program_section
 alter sequence public.program_classes_history_id_seq rename to programs_sections_history_id_seq;
 
 alter table public.program_class_cohorts rename constraint program_class_cohorts_pkey to program_sections_pkey;
-alter table public.program_class_cohorts
-  rename constraint program_class_cohorts_program_id_fkey to program_sections_program_id_fkey;
-alter table public.program_class_cohorts
-  rename constraint program_class_cohorts_facility_id_fkey to program_sections_facility_id_fkey;
+alter table public.program_class_cohorts rename constraint program_class_cohorts_program_id_fkey to program_sections_program_id_fkey;
+alter table public.program_class_cohorts rename constraint program_class_cohorts_facility_id_fkey to program_sections_facility_id_fkey;
 alter table public.program_class_enrollments rename constraint program_class_enrollments_pkey to program_section_enrollments_pkey;
 alter table public.program_class_enrollments
   rename constraint program_class_enrollments_cohort_id_fkey to program_section_enrollments_section_id_fkey;

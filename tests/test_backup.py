@@ -1,6 +1,7 @@
 """pg_dump and restore, into the same major version and into a newer one."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from container import container, needs_docker
-from harness import ROOT, Database, deploy, psql, wait_until
+from harness import OFF, ROOT, Database, deploy, psql, refused, wait_until
 from mornings import five_am
 
 OLDER = """
@@ -48,7 +49,7 @@ def test_an_upgrade_restores_the_parts_that_a_dump_left_out(
 ) -> None:
     psql(empty, pg_dump(db, option))
 
-    deploy("upgrade", "head", database=empty.name, x=["schedule=off"])
+    deploy("upgrade", "head", database=empty.name, x=OFF)
 
     restored, installed = empty.catalog(), db.catalog()
     objects = {key for key in installed if "class_activation" in key[1]}
@@ -56,6 +57,17 @@ def test_an_upgrade_restores_the_parts_that_a_dump_left_out(
         objects = {key for key in objects if key[0] != "schema"}  # whose comments are the DBA's
     assert {key: restored.get(key) for key in objects} == {key: installed[key] for key in objects}
     deploy("downgrade", "base", database=empty.name)
+
+
+def test_a_copy_of_public_alone(db: Database, empty: Database, pg_dump: Callable[..., str]) -> None:
+    empty.execute("drop schema public")
+    psql(empty, pg_dump(db, "--schema=public"))
+
+    (statement,) = re.findall("class_activation: (drop .*?;)", refused(empty))
+    empty.execute(statement)
+    deploy("upgrade", "head", database=empty.name, x=OFF)
+    schema = ("schema", "public")
+    assert {**empty.catalog(), schema: None} == {**db.catalog(), schema: None}
 
 
 @needs_docker

@@ -5,25 +5,14 @@ from collections.abc import Callable
 
 import pytest
 from container import container, needs_docker
-from harness import (
-    OFF,
-    Database,
-    alembic,
-    as_role,
-    deploy,
-    installed,
-    let_create,
-    own_platform,
-    owners,
-    psql,
-    refused,
-)
+from harness import OFF, Database, alembic, as_role, deploy, grant_ddl, objects, own_platform, owners, refused
 
 
 def test_a_member_of_the_owner_may_deploy(platform: Database, role: str, other: str) -> None:
     own_platform(platform, role)
     platform.execute(f"grant {role} to {other}")
     platform.execute(f"revoke temporary on database {platform.name} from public")
+    platform.execute("revoke select on pg_roles, pg_database, pg_settings from public")
     platform.execute(f"revoke create on schema public from {role}, public")
     platform.execute(f"revoke create on database {platform.name} from {role}")
     member = as_role(platform, other, *OFF)
@@ -31,7 +20,7 @@ def test_a_member_of_the_owner_may_deploy(platform: Database, role: str, other: 
     assert f"right of role {other} to create schemas in database {platform.name}" in said
     for deployer in (role, other):
         assert f"right of role {deployer} to create in schema public" in said
-        let_create(platform, deployer)
+        grant_ddl(platform, deployer)
     bare = platform.catalog()
     editor = platform.connect(autocommit=False)
     editor.execute("update public.program_classes set capacity = 1")
@@ -56,7 +45,7 @@ def test_a_member_that_may_not_become_the_owner_is_refused(platform: Database, r
         pytest.skip("membership has options from PostgreSQL 16 on")
     own_platform(platform, role)
     platform.execute(f"grant {role} to {other} with inherit true, set false")
-    let_create(platform, other)
+    grant_ddl(platform, other)
 
     said = refused(platform, x=as_role(platform, other, *OFF))
 
@@ -79,13 +68,6 @@ def test_a_superusers_job_that_pg_cron_would_not_run_is_refused() -> None:
         assert "without: cron.enable_superuser_jobs = on" in process.stderr
         assert db.catalog() == bare
         deploy("upgrade", "head", database=db.name, env=server.env, x=OFF)
-
-
-def test_a_plain_owner_deploys_although_the_views_of_roles_are_closed(platform: Database, role: str) -> None:
-    own_platform(platform, role)
-    platform.execute("revoke select on pg_roles, pg_database, pg_settings from public")
-    for command in (("upgrade", "head"), ("downgrade", "base")):
-        deploy(*command, database="nowhere", x=as_role(platform, role, *OFF))
 
 
 def test_the_hint_follows_the_tables_to_a_new_owner(platform: Database, role: str, other: str) -> None:
@@ -211,17 +193,6 @@ def test_other_types_of_columns_are_supported(platform: Database, change: str) -
     assert platform.catalog() == bare
 
 
-def test_a_copy_of_public_alone(db: Database, empty: Database, pg_dump: Callable[..., str]) -> None:
-    empty.execute("drop schema public")
-    psql(empty, pg_dump(db, "--schema=public"))
-
-    (statement,) = re.findall("class_activation: (drop .*?;)", refused(empty))
-    empty.execute(statement)
-    deploy("upgrade", "head", database=empty.name, x=OFF)
-    schema = ("schema", "public")
-    assert {**empty.catalog(), schema: None} == {**db.catalog(), schema: None}
-
-
 def test_default_privileges_for_reading_stay(
     pg_dump: Callable[..., str], platform: Database, role: str
 ) -> None:
@@ -238,7 +209,7 @@ def test_default_privileges_for_reading_stay(
 
     deploy("upgrade", "head", database=platform.name, x=OFF)
 
-    granted = {(row.kind, right) for row in installed(platform) for right in row.rights if role in right}
+    granted = {(row.kind, right) for row in objects(platform) for right in row.rights if role in right}
     reading = {"schema": "USAGE", "sequence": "SELECT", "table": "SELECT"}
     assert granted == {(kind, f"{right} to {role}") for kind, right in reading.items()}
     deploy("upgrade", "head", database=platform.name, x=OFF)

@@ -165,15 +165,13 @@ def test_a_tick_is_missing_after_the_longest_gap_of_the_schedule(patient: Databa
     assert "has not called the job yet" in patient.findings()["ticks"].detail
 
 
-def test_a_run_that_ended_before_its_timeout_is_found(patient: Database) -> None:
+def test_a_clock_behind_the_last_tick_and_classes_that_a_timeout_left_are_found(patient: Database) -> None:
     patient.run()
     patient.execute("update class_activation.runs set classes_left = 1")
-    assert "left 1 class to the next one" in patient.findings()["timeouts"].detail
-
-
-def test_a_clock_behind_the_last_tick_is_found(patient: Database) -> None:
     patient.execute("update class_activation.ticks set ticked_at = now() + interval '3 hours'")
-    assert patient.findings()["clock"].level == "error"
+    findings = patient.findings()
+    assert findings["clock"].level == "error"
+    assert "left 1 class to the next one" in findings["timeouts"].detail
 
 
 def test_on_an_unknown_schema_other_checks_of_the_platform_are_left_out(patient: Database) -> None:

@@ -43,9 +43,12 @@ def ask(port: int, path: str) -> Any:
 
 
 def values(port: int) -> dict[str, float]:
-    """Return the metrics of class activation by name."""
+    """Return the metrics of class activation by name, without their prefix."""
     found = ask(port, "query?query=" + quote('{__name__=~"class_activation_.*"}')) or {"result": []}
-    return {series["metric"]["__name__"]: float(series["value"][1]) for series in found["result"]}
+    return {
+        series["metric"]["__name__"].removeprefix("class_activation_"): float(series["value"][1])
+        for series in found["result"]
+    }
 
 
 def alerts(port: int) -> set[tuple[str, str]]:
@@ -56,9 +59,8 @@ def alerts(port: int) -> set[tuple[str, str]]:
 
 def test_promtool_accepts_the_rules_and_their_tests() -> None:
     for arguments in (["check", "config", "prometheus.yml"], ["test", "rules", "alerts_test.yml"]):
-        process = subprocess.run(
-            ["promtool", *arguments], cwd=MONITORING, capture_output=True, text=True, check=False
-        )
+        promtool = ["promtool", *arguments]
+        process = subprocess.run(promtool, cwd=MONITORING, capture_output=True, text=True, check=False)
         assert process.returncode == 0, process.stderr
 
 
@@ -99,20 +101,18 @@ def test_prometheus_has_the_values_of_health(db: Database, role: str, tmp_path: 
         # the exporter repeats its last row
         db.execute("alter table public.facilities rename timezone to tz")
         wait_until(lambda: ("ClassActivationAbsent", "firing") in alerts(prometheus_port))
-        assert values(prometheus_port)["class_activation_status"] == 2
+        assert values(prometheus_port)["status"] == 2
 
-    assert seen.pop("class_activation_last_run_timestamp_seconds") == pytest.approx(
-        health.last_run_at.timestamp()
-    )
-    assert 0 < seen.pop("class_activation_oldest_overdue_seconds") <= health.oldest_overdue_seconds
-    assert str(seen.pop("class_activation_next_due_timestamp_seconds")) == "nan"
-    assert str(seen.pop("class_activation_job_active")) in ("nan", "0.0")
-    assert str(seen.pop("class_activation_paused_until_timestamp_seconds")) == "nan"
+    assert seen.pop("last_run_timestamp_seconds") == pytest.approx(health.last_run_at.timestamp())
+    assert 0 < seen.pop("oldest_overdue_seconds") <= health.oldest_overdue_seconds
+    assert str(seen.pop("next_due_timestamp_seconds")) == "nan"
+    assert str(seen.pop("job_active")) in ("nan", "0.0")
+    assert str(seen.pop("paused_until_timestamp_seconds")) == "nan"
     assert seen == {
-        "class_activation_status": 2,
-        "class_activation_overdue_classes": 1,
-        "class_activation_problem_classes": 0,
-        "class_activation_unknown_timezones": 1,
-        "class_activation_classes_activated_24h": 1,
-        "class_activation_enrollments_backfilled_24h": health.enrollments_backfilled_24h,
+        "status": 2,
+        "overdue_classes": 1,
+        "problem_classes": 0,
+        "unknown_timezones": 1,
+        "classes_activated_24h": 1,
+        "enrollments_backfilled_24h": health.enrollments_backfilled_24h,
     }

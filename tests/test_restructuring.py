@@ -102,17 +102,8 @@ def test_each_activation_and_each_revert_is_one_entry_in_the_change_log(db: Data
         db.run()
     db.run()
 
-    entry = db.row("select * from public.change_log_entries")._asdict()
-    assert entry.pop("id") > 0
-    assert entry == {
-        "table_name": db.label,
-        "parent_ref_id": class_id,
-        "field_name": "status",
-        "old_value": "Scheduled",
-        "new_value": "Active",
-        "created_at": now,
-        "user_id": BATCH_USER,
-    }
+    entry = db.row("select * from public.change_log_entries")
+    assert entry[1:] == (db.label, class_id, "status", "Scheduled", "Active", now, BATCH_USER)
     db.execute("select class_activation.revert(1)")
     db.execute("select class_activation.revert(1)")
     assert db.rows(CHANGES) == [

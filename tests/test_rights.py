@@ -1,7 +1,7 @@
 """The rights of each role, the rights of each function, and objects of other roles that capture nothing."""
 
 import pytest
-from harness import OFF, Database, deploy, installed, let_create, own_platform, owners, refused
+from harness import OFF, Database, deploy, grant_ddl, objects, own_platform, owners, refused
 
 # the functions that can be granted to other roles, which need no other right
 NAMES = {
@@ -29,7 +29,7 @@ def install(bare: Database, other: str) -> None:
 def test_others_have_only_the_rights_that_they_are_granted(bare: Database, role: str, other: str) -> None:
     install(bare, other)
     assert owners(bare) == {role}
-    rights = {f"{right} on {row.name}" for row in installed(bare) for right in row.rights}
+    rights = {f"{right} on {row.name}" for row in objects(bare) for right in row.rights}
     usage = {f"USAGE to public on {schema}" for schema in ("class_activation", "class_activation_internal")}
     assert rights == usage | {f"EXECUTE to {other} on {name}" for name in FOR_OTHERS}
 
@@ -211,7 +211,7 @@ def test_a_schema_cron_of_another_author_is_ignored(db: Database) -> None:
     ],
 )
 def test_a_name_that_is_taken_is_refused(platform: Database, role: str, taken: str, named: str) -> None:
-    let_create(platform, role)
+    grant_ddl(platform, role)
     platform.connect(user=role, password="secret").execute(taken)
 
     said = refused(platform)
