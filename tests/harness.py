@@ -1,4 +1,4 @@
-"""What the tests and the demo have in common: a database with the platform in it, and Alembic."""
+"""Shared by the tests and the demo: a database with the platform in it, and Alembic."""
 
 import io
 import os
@@ -22,7 +22,7 @@ from psycopg.rows import namedtuple_row
 
 ROOT = Path(__file__).parent.parent
 BATCH_USER = 99999
-# what pg_cron runs
+# the command of the job in pg_cron
 COMMAND = "select class_activation.tick()"
 # the options of a deployment without pg_cron
 OFF = ["schedule=off"]
@@ -145,7 +145,7 @@ class Database:
     def class_(
         self, facility_id: int | None = None, start_dt: date | str = "2026-03-02", **columns: Any
     ) -> int:
-        """Insert a class, or a cohort and its class; Scheduled unless said otherwise."""
+        """Insert a class, or a cohort and its class; by default Scheduled."""
         columns = {"program_id": columns.pop("program_id", None) or self.program(), **columns}
         columns = {"facility_id": facility_id or self.facility(), "name": f"Class of {start_dt}", **columns}
         if self.cohorts:
@@ -166,7 +166,7 @@ class Database:
         )
 
     def enrollment(self, class_id: int, **columns: Any) -> int:
-        """Enroll a resident in a class or cohort, Enrolled and without enrolled_at unless said otherwise."""
+        """Enroll a resident in a class or cohort; by default Enrolled and without enrolled_at."""
         columns = {"user_id": columns.pop("user_id", None) or self.resident(), **columns}
         columns = {self.class_key: class_id, "enrollment_status": "Enrolled", **columns}
         if self.cohorts:
@@ -176,7 +176,7 @@ class Database:
     def run(
         self, as_of: str | None = None, not_before: str | None = None, max_classes: int | None = None
     ) -> list[Any]:
-        """Call the job, with the arguments that are given, and return what it activated."""
+        """Call the job with the given arguments and return its rows."""
         given = {"p_as_of": as_of, "p_not_before": not_before, "p_max_classes": max_classes}
         given = {name: value for name, value in given.items() if value is not None}
         arguments = ", ".join(f"{name} => %s" for name in given)
@@ -273,7 +273,7 @@ def alembic(
 
 
 def deploy(*arguments: str, project: Path = ROOT, **given: Any) -> str:
-    """Run the alembic command, of the release in PROJECT, and return what it wrote; it must succeed."""
+    """Run the alembic command of the release in PROJECT, which must succeed, and return its output."""
     if project == ROOT:
         process = alembic(*arguments, **given)
     else:
@@ -307,7 +307,7 @@ def wait_until(condition: Callable[[], Any], timeout: float = 60) -> Any:
 
 
 def posix_zone(utc_offset: timedelta) -> str:
-    """Return the POSIX name of a zone; its sign is the opposite of what everybody else writes."""
+    """Return the POSIX name of a zone, whose sign is the opposite of the usual one."""
     seconds = -int(utc_offset.total_seconds())
     hours, rest = divmod(abs(seconds), 3600)
     return f"<T>{'-' if seconds < 0 else '+'}{hours:02}:{rest // 60:02}:{rest % 60:02}"
@@ -333,7 +333,7 @@ def grant_ddl(database: Database, role: str) -> None:
 
 
 def own_platform(platform: Database, role: str) -> None:
-    """Make ROLE the owner of the platform and give it what installing needs, and no more."""
+    """Make ROLE the owner of the platform, with only the rights that installing needs."""
     grant_ddl(platform, role)
     for (table,) in platform.rows("select tablename from pg_tables where schemaname = 'public'"):
         platform.execute(f"alter table public.{table} owner to {role}")
@@ -346,7 +346,7 @@ def objects(database: Database) -> list[Any]:
         select o.kind, o.name, pg_get_userbyid(o.owner)::text as owner, o.comment, array(
             select a.privilege_type || ' to '
               || case a.grantee when 0 then 'public' else pg_get_userbyid(a.grantee) end
-            from aclexplode(coalesce(o.acl, acldefault(left(o.type, 1)::"char", o.owner))) a
+            from aclexplode(coalesce(o.acl, acldefault(o.type::"char", o.owner))) a
             where a.grantee <> o.owner
           ) as rights
         from (

@@ -59,7 +59,7 @@ def test_an_upgrade_restores_the_parts_that_a_dump_left_out(
     deploy("downgrade", "base", database=empty.name)
 
 
-def test_a_copy_of_public_alone(db: Database, empty: Database, pg_dump: Callable[..., str]) -> None:
+def test_a_copy_of_public_is_installed(db: Database, empty: Database, pg_dump: Callable[..., str]) -> None:
     empty.execute("drop schema public")
     psql(empty, pg_dump(db, "--schema=public"))
 

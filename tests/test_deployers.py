@@ -1,4 +1,4 @@
-"""Which roles may deploy, and what a deployment does when tables, roles or rights have changed."""
+"""Which roles may deploy, and deployments after a change of tables, roles or rights."""
 
 import re
 from collections.abc import Callable

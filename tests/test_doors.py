@@ -71,7 +71,7 @@ def test_a_caller_keeps_its_transaction(
         ("AUTOCOMMIT", "AUTOCOMMIT"),
         # pg_cron's database would commit before the caller does
         ("READ COMMITTED", "cron_url"),
-        # its snapshot would not show what an earlier deployment has committed
+        # its snapshot would miss the commit of an earlier deployment
         ("SERIALIZABLE", "ISOLATION LEVEL"),
     ],
 )

@@ -107,7 +107,7 @@ def service(request: pytest.FixtureRequest, pg_cron: Database, role: str, other:
 ONE_IS_ENOUGH = pytest.mark.parametrize("service", ["here"], indirect=True)
 
 
-# a change of the job in pg_cron, and what doctor reports if pg_cron is in its database
+# a change of the job in pg_cron, and the finding if pg_cron is in the platform's database
 EDITS = {
     "gone": ("select cron.unschedule({job})", "there is no job"),
     "inactive": ("select cron.alter_job({job}, active => false)", "is not active"),

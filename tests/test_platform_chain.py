@@ -156,7 +156,7 @@ def test_a_failure_is_named_with_its_migration(chain: Path, text: str, message: 
     assert re.search(expected, failure(chain, "4"), re.DOTALL)
 
 
-def test_a_chain_without_the_platform_says_so(chain: Path) -> None:
+def test_a_chain_without_the_platform_is_refused(chain: Path) -> None:
     for file in sorted(chain.iterdir())[1:]:
         file.unlink()
 
