@@ -282,7 +282,7 @@ def test_an_old_pg_cron_is_refused(cron: Database) -> None:
     version = cron.value("select extversion from pg_extension where extname = 'pg_cron'")
     cron.execute(set_version, "1.3")
     try:
-        assert "it is 1.3, and 1.4 is needed" in refused(cron, x=[])
+        assert "its version is 1.3, and 1.4 is needed" in refused(cron, x=[])
         assert "pg_cron 1.4 (it is 1.3" in refused(cron, x=[f"cron_url={url(cron.name)}"])
     finally:
         cron.execute(set_version, version)

@@ -41,7 +41,7 @@ begin
       order by c.class_id = any (p_with_problem), c.class_id
     );
   end if;
-  return '{}';
+  return array[]::integer[];
 end;
 $function$;
 comment on function class_activation_internal.late_enrollment_classes(integer[]) is
