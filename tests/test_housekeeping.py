@@ -52,6 +52,11 @@ def test_housekeeping_happens_once_a_day_and_never_undoes_a_tick(
     kept = scheduled.rows("delete from cron.job_run_details where runid < 0 returning runid")
     assert len(kept) == (6 if lock else 3)
 
+    # not again before the oldest tick is 8 days old
+    scheduled.execute("insert into class_activation.ticks values (now() - interval '7 days 12 hours')")
+    assert scheduled.value(COMMAND) == 0
+    assert scheduled.value(old_ticks) == 2
+
 
 def test_settings_of_the_session_do_not_undo_a_tick(scheduled: Database) -> None:
     class_id = scheduled.class_()

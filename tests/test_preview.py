@@ -42,8 +42,8 @@ def test_preview_shows_the_future_and_every_problem(db: Database) -> None:
     closed = db.class_(db.facility(deleted_at="2026-01-01"))
 
     today = db.preview()
-    assert {class_id: row.due for class_id, row in today.items()} == dict.fromkeys(
-        (far, lost, dateless, closed), False
+    assert {class_id: (row.due, row.late) for class_id, row in today.items()} == dict.fromkeys(
+        (far, lost, dateless, closed), (False, None)
     )
     assert (today[far].problem, today[far].due_at.year) == (None, 2999)
     assert "Mars/Phobos" in today[lost].problem

@@ -193,24 +193,30 @@ def test_many_callers_activate_each_class_once(db: Database, threads: ThreadPool
 
 
 def test_a_run_in_an_open_transaction_stops_no_other_run(db: Database) -> None:
-    db.class_()
-    lost = db.class_(db.facility("Mars/Phobos"))
+    postponed = db.class_()
     db.run(AS_OF)
-    late = db.enrollment(db.class_(status="Active"))
-    solved = db.facility("Mars/Deimos")
-    db.class_(solved)
+    db.revert(1)
+    lost, cancelled, solved = (
+        db.class_(db.facility(zone)) for zone in ("Mars/Phobos", "Mars/Deimos", "Venus")
+    )
     db.run(AS_OF)
-    db.execute("update public.facilities set timezone = 'America/Denver' where id = %s", solved)
     db.class_()
+    # the open run activates two classes, and deletes a hold that has ended and a problem
+    for change in (
+        f"start_dt = '2999-01-01' where id = {postponed}",
+        f"status = 'Cancelled' where id = {cancelled}",
+    ):
+        db.execute(f"update {db.classes} set {change}")
+    db.execute("update public.facilities set timezone = 'America/Denver' where timezone = 'Venus'")
 
     with open_transaction(db, RUN):
         new = db.class_()
         assert [row.class_id for row in db.run(AS_OF)] == [new]
         assert db.last_run().classes_skipped == 2
-    assert db.enrolled_at(late) is None
 
-    assert len(db.run(AS_OF)) == 2
-    assert db.row("select class_id from class_activation.problems").class_id == lost
+    assert solved in [row.class_id for row in db.run(AS_OF)]
+    assert db.rows("select class_id from class_activation.problems") == [(lost,)]
+    assert db.rows("select * from class_activation.holds") == []
 
 
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
