@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from container import container, needs_docker
 from harness import COMMAND, Database, deploy, own_platform, wait_until
 
 JOB = f"'activate_scheduled_classes', '*/15 * * * *', $${COMMAND}$$"
@@ -163,6 +164,21 @@ def test_a_tick_is_missing_after_the_longest_gap_of_the_schedule(patient: Databa
     assert patient.findings()["ticks"].level == "error"
     patient.execute("delete from class_activation.ticks")
     assert "has not called the job yet" in patient.findings()["ticks"].detail
+
+
+@needs_docker
+def test_a_time_zone_of_pg_cron_that_shifts_the_schedule_is_found() -> None:
+    with container() as server:
+        server.database().execute("alter system set cron.timezone = 'America/Chicago'")
+        server.stop()
+        server.start()
+        db = server.database()
+        db.load_platform()
+        deploy("upgrade", "head", database=db.name, env=server.env, x=["schedule=0 11 * * *"])
+        finding = db.findings()["pg_cron_timezone"]
+        assert "cron.timezone is America/Chicago" in finding.detail
+        db.execute(finding.fix)
+        assert "pg_cron_timezone" not in db.findings()
 
 
 def test_a_clock_behind_the_last_tick_and_classes_that_a_timeout_left_are_found(patient: Database) -> None:
