@@ -3,7 +3,6 @@ create or replace function class_activation.prerequisites()
 returns setof text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
-set quote_all_identifiers = off
 as $function$
 begin
   return query
