@@ -2,7 +2,6 @@ create or replace function class_activation.doctor_installation()
 returns table (check_name text, level text, failure text, success text, fix text)
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
-set quote_all_identifiers = off
 set lock_timeout = '10ms'
 set jit = off
 as $function$
