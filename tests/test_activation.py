@@ -153,11 +153,23 @@ def test_a_late_enrollment_from_before_an_outage_is_backfilled_after_it(db: Data
     late = db.enrollment(class_id)
     for change in ("activations set activated_at = activated_at", "runs set started_at = started_at"):
         db.execute(f"update class_activation.{change} - interval '3 days'")
+    # three calls since: this one does not count itself
+    db.execute("insert into class_activation.ticks select now() - i from unnest('{1h,2h,3h}'::interval[]) i")
 
-    db.run(AS_OF)
+    db.execute("select class_activation.tick()")
 
     assert db.enrolled_at(late) is not None
     assert db.last_run().enrollments_backfilled == 1
+
+
+def test_an_activation_in_the_same_transaction_has_no_late_enrollments_yet(db: Database) -> None:
+    class_id = db.class_()
+    late = "select class_activation_internal.late_enrollment_classes(%s)"
+    with db.connection.transaction():
+        db.run(AS_OF)
+        db.enrollment(class_id)
+        assert (db.value(late, []), db.value(late, [class_id])) == ([], [])
+    assert (db.value(late, []), db.value(late, [class_id])) == ([class_id], [class_id])
 
 
 def test_no_other_active_class_is_ever_touched(db: Database) -> None:

@@ -122,9 +122,13 @@ def test_a_failed_late_enrollment_is_backfilled_once_it_is_fixed_days_later(db: 
     for table, column in (("activations", "activated_at"), ("runs", "started_at")):
         db.execute(f"update class_activation.{table} set {column} = {column} - interval '60 days'")
 
+    # a class that moves takes its problem with it
+    facility = db.facility()
+    db.execute("update public.program_classes set facility_id = %s", facility)
     db.run(AS_OF)
-    assert db.row("select class_id, attempts from class_activation.problems") == (class_id, 2)
-    assert db.value("select status from class_activation.health()") == "warning"
+    problem = db.row("select class_id, facility_id, attempts from class_activation.problems")
+    assert problem == (class_id, facility, 2)
+    assert db.health().status == "warning"
 
     db.execute("drop trigger reject on public.program_class_enrollments")
     db.run()
@@ -241,6 +245,24 @@ def test_a_server_error_of_a_few_classes_is_their_problem(db: Database, step: st
 
     db.run(AS_OF)
     assert db.rows("select * from class_activation.problems") == []
+
+
+@pytest.mark.parametrize("sqlstate", ["58030", "55P03"])
+def test_a_lock_or_server_error_of_a_few_classes_in_a_row_does_not_end_the_run(
+    db: Database, sqlstate: str
+) -> None:
+    facility = db.facility()
+    # bad ones, another problem, and good ones; the last class is tried after three bad ones
+    classes = {db.class_(facility): kind for kind in ("bad " * 5 + "other bad good bad good").split()}
+    bad, other, good = ([c for c in classes if classes[c] == kind] for kind in ("bad", "other", "good"))
+    reject(db, "classes", f"in {tuple(bad)}", sqlstate)
+    db.execute(f"alter table {{classes}} add check (status <> 'Active' or id <> {other[0]}) not valid")
+
+    assert [row.class_id for row in db.run(AS_OF)] == good
+
+    problems = dict.fromkeys(other, "23514") | dict.fromkeys(bad if sqlstate == "58030" else [], sqlstate)
+    assert dict(db.rows("select class_id, sqlstate from class_activation.problems")) == problems
+    assert db.last_run().classes_failed + db.last_run().classes_skipped == len(bad + other)
 
 
 @pytest.mark.parametrize("step", ["activate", "backfill"])

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
-from harness import Database, wait_until
+from harness import ROOT, Database, wait_until
 
 AS_OF = "2026-03-02 12:00Z"
 RUN = f"select * from public.activate_scheduled_classes('{AS_OF}')"
@@ -97,15 +97,17 @@ def test_a_call_that_meets_a_migration_fails_and_the_migration_succeeds(
     assert len(caller.execute(f"select * from {call}").fetchall()) == 1
 
 
-def test_a_call_that_waited_for_the_restructuring_serves_the_new_shape(db: Database) -> None:
+@pytest.mark.parametrize("direction", ["cohorts", "one_tier"])
+def test_a_call_that_waited_for_the_restructuring_serves_the_new_shape(db: Database, direction: str) -> None:
     class_id = db.class_()
+    if direction == "one_tier":
+        db.restructure()
     migration, caller = db.connect(autocommit=False), db.connect()
-    migration.execute("alter table public.program_classes rename to program_class_cohorts")
+    migration.execute((ROOT / f"tests/platform_{direction}.sql").read_text())
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(
             lambda: caller.execute("select * from class_activation.preview()").fetchall()
         )
         wait_until(lambda: meets_a_lock(db, caller))
-        migration.rollback()
-        db.restructure()
+        migration.commit()
         assert [row.class_id for row in waiting.result()] == [class_id]

@@ -44,6 +44,8 @@ PURGE = "truncate public.program_classes_history restart identity"
     [
         [NEW_DATE],
         [NEW_DATE, SAME_DATE],
+        # in a transaction that began before the revert
+        [NEW_DATE, SAME_DATE, "update public.program_classes_history set created_at = '2026-01-01'"],
         ["update {classes} set status = 'Cancelled'", "update {classes} set status = 'Scheduled'"],
         ["select class_activation.release(id) from {classes}"],
         # without an entry in the history
