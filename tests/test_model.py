@@ -29,7 +29,6 @@ ZONES = [*US_ZONES, "Asia/Kathmandu", "Australia/Sydney", EARLIEST]
 NO_ZONES = ["Mars/Phobos", ""]
 # the clock goes forward in Chicago on one of them, and back in Sydney on another
 DAYS = [date(2026, month, day) for month, first in ((3, 7), (4, 4)) for day in range(first, first + 3)]
-MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass
@@ -109,12 +108,7 @@ class Model:
         return sum(e.class_id == class_id and e.is_pending() for e in self.enrollments.values())
 
     def run(
-        self,
-        run_id: int,
-        as_of: datetime,
-        not_before: time,
-        max_classes: int | None,
-        activated_at: dict[int, datetime],
+        self, run_id: int, as_of: datetime, not_before: time, max_classes: int | None, activated_at: dict
     ) -> list[tuple[int, int]]:
         """Activate the due classes, backfill, and return the classes with the number of enrollments of each.
 
@@ -129,9 +123,8 @@ class Model:
             and self.pending(class_id)
             and any(self.hour - hour < 24 for hour in class_.activated.values())
         ]
-        in_turn = [class_id for class_id in due if class_id not in self.problems] + [
-            class_id for class_id in self.problems if class_id in due
-        ]
+        tried = {class_id: turn for turn, class_id in enumerate(self.problems, 1)}
+        in_turn = sorted(due, key=lambda class_id: tried.get(class_id, 0))
         chosen = in_turn[:max_classes]
         activated = [(class_id, self.pending(class_id)) for class_id in due if class_id in chosen]
         for class_id, _ in activated:
@@ -143,11 +136,8 @@ class Model:
         for class_id in late:
             self.backfill(class_id, run_id, max(as_of, activated_at[class_id]))
             self.classes[class_id].backfilled.append(run_id)
-        self.problems = [
-            class_id
-            for class_id in self.problems
-            if class_id in unknown or class_id in in_turn[len(chosen) :]
-        ] + sorted(unknown - set(self.problems))
+        left = unknown.union(in_turn[len(chosen) :]).intersection(self.problems)
+        self.problems = sorted(left, key=self.problems.index) + sorted(unknown - left)
         return activated
 
     def backfill(self, class_id: int, run_id: int, enrolled_at: datetime) -> None:
@@ -166,13 +156,8 @@ class Model:
             and (class_ids is None or class_id in class_ids)
         }
         for enrollment in self.enrollments.values():
-            if enrollment.class_id in reverted and (
-                enrollment.written_by == run_id
-                or (
-                    enrollment.written_by in self.classes[enrollment.class_id].backfilled
-                    and enrollment.written_by > run_id
-                )
-            ):
+            later = [id_ for id_ in self.classes[enrollment.class_id].backfilled if id_ > run_id]
+            if enrollment.class_id in reverted and enrollment.written_by in [run_id, *later]:
                 self.write(enrollment, reverting, enrolled_at=None)
                 reverted[enrollment.class_id] += 1
         for class_id in reverted:
@@ -184,13 +169,11 @@ class Model:
 
     def write(self, row: Class | Enrollment, run_id: int | None, **columns: Any) -> None:
         """Write a row; a new status or start date of a class ends its hold."""
-        if isinstance(row, Class):
-            row.history.append(f"{row.status} -> {columns.get('status', row.status)}")
-            if any(
-                columns.get(name, getattr(row, name)) != getattr(row, name) for name in ("status", "start_dt")
-            ):
-                row.on_hold = False
+        before = {**vars(row)}
         vars(row).update(columns, written_by=run_id)
+        if isinstance(row, Class):
+            row.history.append(f"{before['status']} -> {row.status}")
+            row.on_hold &= (before["status"], before["start_dt"]) == (row.status, row.start_dt)
 
 
 def change(**values: list[Any]) -> st.SearchStrategy[dict[str, Any]]:
@@ -199,6 +182,7 @@ def change(**values: list[Any]) -> st.SearchStrategy[dict[str, Any]]:
 
 
 FACILITIES = st.sampled_from([1, 2, 3])
+LATER = st.sampled_from([timedelta(0), timedelta(microseconds=-1), timedelta(days=1)])
 START_DATES = st.sampled_from([*DAYS, None])
 NOT_BEFORE = st.sampled_from([time(5), time(0)])
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
@@ -275,13 +259,9 @@ class Platform(RuleBasedStateMachine):
         enrollment_id = self.db.enrollment(class_id, user_id=1, **columns)
         self.model.enrollments[enrollment_id] = Enrollment(class_id, **columns)
 
-    @rule(class_id=classes, one_of_them=st.sampled_from([min, max]), columns=ENROLLMENTS, trace=TRACES)
-    def change_enrollment(
-        self, class_id: int, one_of_them: Callable, columns: dict[str, Any], trace: str
-    ) -> None:
-        enrollment_id = one_of_them(
-            id_ for id_, e in self.model.enrollments.items() if e.class_id == class_id
-        )
+    @rule(class_id=classes, pick=st.sampled_from([min, max]), columns=ENROLLMENTS, trace=TRACES)
+    def change_enrollment(self, class_id: int, pick: Callable, columns: dict[str, Any], trace: str) -> None:
+        enrollment_id = pick(id_ for id_, e in self.model.enrollments.items() if e.class_id == class_id)
         self.update("program_class_enrollments", enrollment_id, columns, trace)
         self.model.write(self.model.enrollments[enrollment_id], None, **columns)
 
@@ -294,17 +274,12 @@ class Platform(RuleBasedStateMachine):
         values = "".join(f"{name} = %s, " for name in columns)
         self.db.execute(f"update public.{table} set {values}{trace} where id = %s", *columns.values(), row_id)
 
-    @rule(
-        class_id=classes,
-        local=NOT_BEFORE,
-        later=st.sampled_from([timedelta(0), -MICROSECOND, timedelta(days=1)]),
-    )
+    @rule(class_id=classes, local=NOT_BEFORE, later=LATER)
     def a_class_is_about_to_start(self, class_id: int, local: time, later: timedelta) -> None:
         class_ = self.model.classes[class_id]
         zone = self.model.facilities[class_.facility_id].timezone
-        wall = datetime.combine(
-            class_.start_dt or DAYS[0], local, ZoneInfo(zone if zone in ZONES else EARLIEST)
-        )
+        tzinfo = ZoneInfo(zone if zone in ZONES else EARLIEST)
+        wall = datetime.combine(class_.start_dt or DAYS[0], local, tzinfo)
         self.as_of = wall.astimezone(UTC) + later
 
     @rule(hours=st.sampled_from([1, 12]))
