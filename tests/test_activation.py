@@ -153,7 +153,7 @@ def test_a_late_enrollment_from_before_an_outage_is_backfilled_after_it(db: Data
     late = db.enrollment(class_id)
     for change in ("activations set activated_at = activated_at", "runs set started_at = started_at"):
         db.execute(f"update class_activation.{change} - interval '3 days'")
-    # three calls since: this one does not count itself
+    # three calls since then: the current one does not count
     db.execute("insert into class_activation.ticks select now() - i from unnest('{1h,2h,3h}'::interval[]) i")
 
     db.execute("select class_activation.tick()")

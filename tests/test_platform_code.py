@@ -278,7 +278,7 @@ HARMLESS_TO_THE_OWNER = {
 
 
 @pytest.mark.parametrize("code", HARMLESS_TO_THE_OWNER.values(), ids=HARMLESS_TO_THE_OWNER)
-def test_other_restrictions_fail_no_call_of_the_owner(
+def test_other_restrictions_do_not_affect_the_owner(
     owned: Database, owner: psycopg.Connection, role: str, code: str
 ) -> None:
     class_id = owned.class_()
@@ -467,7 +467,7 @@ FOREIGN_KEY = "references public.auditors (id) deferrable initially "
 
 
 def audited(constraint: str = f"{FOREIGN_KEY}deferred", schema: str = "public", more: str = "") -> str:
-    """Return an audit log whose constraint a class without capacity violates, as that of an extension."""
+    """Return an audit log with a constraint that a class without capacity violates."""
     return f"""
         create schema audit; grant usage on schema audit to public;
         create table public.auditors (id integer primary key);
@@ -505,7 +505,7 @@ DEFERRED_CONSTRAINTS = {
 def test_a_deferred_constraint_fails_only_its_class(
     owned: Database, owner: psycopg.Connection, code: str
 ) -> None:
-    """The tables belong to another role than the platform's."""
+    """The audit log belongs to another role, as that of an extension does."""
     owned.execute(code)
     facility = owned.facility()
     good, bad, last = (owned.class_(facility, capacity=capacity) for capacity in (5, 0, 5))
