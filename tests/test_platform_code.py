@@ -469,7 +469,7 @@ FOREIGN_KEY = "references public.auditors (id) deferrable initially "
 def audited(constraint: str = f"{FOREIGN_KEY}deferred", schema: str = "public", more: str = "") -> str:
     """Return an audit log with a constraint that a class without capacity violates."""
     return f"""
-        create schema audit; grant usage on schema audit to public;
+        create schema audit;
         create table public.auditors (id integer primary key);
         create table {schema}.audit_log (class_id integer, auditor_id integer {constraint});
         create function public.audit() returns trigger language plpgsql security definer as $$

@@ -15,11 +15,12 @@ begin
   end if;
   perform class_activation_internal.execute_as_application('set constraints all immediate');
 
-  -- SET CONSTRAINTS rejects a name if any constraint of that name in the schema is not deferrable
+  -- SET CONSTRAINTS rejects a schema without usage, and a name that a constraint which is not deferrable also has there
   select string_agg(c.name, ', ') into v_initially_deferred
   from (
     select format('%s.%I', d.connamespace::regnamespace, d.conname) as name
     from pg_constraint d
+    where has_schema_privilege(d.connamespace, 'usage')
     group by d.connamespace, d.conname
     having bool_or(d.condeferred) and bool_and(d.condeferrable)
   ) c;
