@@ -44,8 +44,8 @@ begin
     from class_activation_internal.classes(v_locked) c
     join class_activation.activations a on a.run_id = p_run_id and a.class_id = c.class_id
     where c.live_status = 'Active'
-      and array_position(a.updated_at_values, c.updated_at) > 0
-      and array_position(a.update_user_ids, c.update_user_id) > 0
+      and array_position(a.updated_at_values, c.updated_at) is not null
+      and array_position(a.update_user_ids, c.update_user_id) is not null
   );
 
   -- the enrollments that still have the values of the run, without the classes in which one is locked
@@ -58,9 +58,9 @@ begin
       where a.run_id = $1
         and a.class_id = any ($2) and e.{class_column} = any ($2)
         and e.enrollment_status = 'Enrolled' and e.enrolled_at is not null and e.deleted_at is null
-        and array_position(a.enrolled_at_values, e.enrolled_at) > 0
-        and array_position(a.updated_at_values, e.updated_at) > 0
-        and array_position(a.update_user_ids, e.update_user_id) > 0
+        and array_position(a.enrolled_at_values, e.enrolled_at) is not null
+        and array_position(a.updated_at_values, e.updated_at) is not null
+        and array_position(a.update_user_ids, e.update_user_id) is not null
     ), locked as materialized (
       select e.id from {enrollments} e
       where e.id = any (array(select o.id from own o)) and e.enrolled_at is not null and e.enrollment_status = 'Enrolled'
