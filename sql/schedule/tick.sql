@@ -7,19 +7,16 @@ set search_path = pg_catalog, pg_temp
 set row_security = on
 as $function$
 declare
-  v_paused_until timestamptz;
-  v_oldest_tick timestamptz;
   v_activated bigint;
 begin
   insert into class_activation.ticks (ticked_at) values (now());
-  select s.paused_until, (select min(t.ticked_at) from class_activation.ticks t) into v_paused_until, v_oldest_tick
-  from class_activation.settings s;
-  if v_paused_until > now() then
+  if exists (select from class_activation.settings s where s.paused_until > now()) then
     return null;
   end if;
 
   select count(*) into v_activated from class_activation_internal.run(now(), null, null, true);
-  if v_activated > 0 or v_oldest_tick >= now() - interval '8 days' then
+  if v_activated > 0
+    or not exists (select from class_activation.ticks t where t.ticked_at < now() - interval '8 days') then
     return v_activated;
   end if;
 
