@@ -143,10 +143,16 @@ def test_a_job_that_was_edited_in_pg_cron_is_repaired(service: Service, edit: st
 @pytest.mark.parametrize("service", ["elsewhere"], indirect=True)
 def test_the_fix_for_another_database_shows_its_job(service: Service) -> None:
     service.an_hour_passes()
+    service.cron.execute(
+        "insert into cron.job_run_details (jobid, status, return_message) select jobid, 'failed', 'no such host'"
+        " from cron.job where jobname = %s",
+        service.name,
+    )
     shows = service.doctor()["ticks"].fix.split("\n")[1]
     (row,) = service.sql(shows, service.owner, service.cron)
     assert (row.jobname, row.username) == (service.name, service.owner)
     assert (row.role_exists, row.database_exists, row.launcher_runs) == (True, True, True)
+    assert service.sql(shows, db=service.cron)[0].return_message == "no such host"
 
 
 @pytest.mark.parametrize("by", ["the owner", "a superuser"])
