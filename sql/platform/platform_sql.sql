@@ -72,21 +72,21 @@ begin
     end if;
     p_template := replace(p_template, '{class_name}', v_class_name);
   end if;
-  p_template := replace(p_template, '{classes}', v_sources ->> v_class_tables[1]);
-  p_template := replace(p_template, '{class_table}', v_class_tables[1]);
-  p_template := replace(
-    p_template, '{class_column}', case v_class_tables[1] when 'program_classes' then 'class_id' else 'cohort_id' end
-  );
-  p_template := replace(p_template, '{pending}', 'enrollment_status operator(pg_catalog.=) ''Enrolled'' and'
-    || ' pg_catalog.num_nulls(enrolled_at, deleted_at) operator(pg_catalog.=) 2');
-  p_template := replace(p_template, '{enrollments}', v_sources ->> 'program_class_enrollments');
-  p_template := replace(p_template, '{facilities}', v_sources ->> 'facilities');
-  p_template := replace(p_template, '{history}', v_sources ->> 'program_classes_history');
-  p_template := replace(p_template, '{users}', v_sources ->> 'users');
-  if strpos(p_template, '{change_log}') > 0 then
-    return replace(p_template, '{change_log}', case when v_sources ? 'change_log_entries' then 'public.change_log_entries' end);
+  if strpos(p_template, '{change_log}') > 0 and not v_sources ? 'change_log_entries' then
+    return null;
   end if;
-  return p_template;
+  -- one expression, because PL/pgSQL plans each separately in a new session
+  return replace(replace(replace(replace(replace(replace(replace(replace(replace(p_template,
+    '{classes}', v_sources ->> v_class_tables[1]),
+    '{class_table}', v_class_tables[1]),
+    '{class_column}', case v_class_tables[1] when 'program_classes' then 'class_id' else 'cohort_id' end),
+    '{pending}', 'enrollment_status operator(pg_catalog.=) ''Enrolled'' and'
+      || ' pg_catalog.num_nulls(enrolled_at, deleted_at) operator(pg_catalog.=) 2'),
+    '{enrollments}', v_sources ->> 'program_class_enrollments'),
+    '{facilities}', v_sources ->> 'facilities'),
+    '{history}', v_sources ->> 'program_classes_history'),
+    '{users}', v_sources ->> 'users'),
+    '{change_log}', 'public.change_log_entries');
 end;
 $function$;
 comment on function class_activation_internal.platform_sql(text) is
