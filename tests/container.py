@@ -76,6 +76,11 @@ class Container:
         """Start the server again and wait for it."""
         self.execute("pg_ctl", "start", "--log=/var/lib/postgresql/throwaway/server.log")
 
+    def restart(self) -> None:
+        """Restart the server, for settings that need it."""
+        self.stop()
+        self.start()
+
     def database(self, name: str = "postgres") -> Database:
         """Open a database of it, until the server ends."""
         self._databases.append(Database(name, port=self.env["PGPORT"]))

@@ -57,8 +57,7 @@ def test_a_member_that_may_not_become_the_owner_is_refused(platform: Database, r
 def test_a_superusers_job_that_pg_cron_would_not_run_is_refused() -> None:
     with container() as server:
         server.database().execute("alter system set cron.enable_superuser_jobs = off")
-        server.stop()
-        server.start()
+        server.restart()
         db = server.database()
         db.load_platform()
         bare = db.catalog()

@@ -167,18 +167,21 @@ def test_a_tick_is_missing_after_the_longest_gap_of_the_schedule(patient: Databa
 
 
 @needs_docker
-def test_a_time_zone_of_pg_cron_that_shifts_the_schedule_is_found() -> None:
+def test_unsuitable_settings_of_pg_cron_are_found() -> None:
     with container() as server:
         server.database().execute("alter system set cron.timezone = 'America/Chicago'")
-        server.stop()
-        server.start()
+        server.database().execute("alter system set cron.use_background_workers = off")
+        server.restart()
         db = server.database()
         db.load_platform()
         deploy("upgrade", "head", database=db.name, env=server.env, x=["schedule=0 11 * * *"])
-        finding = db.findings()["pg_cron_timezone"]
-        assert "cron.timezone is America/Chicago" in finding.detail
-        db.execute(finding.fix)
-        assert "pg_cron_timezone" not in db.findings()
+        db.execute("update class_activation.settings set scheduled_at = now() - interval '2 days'")
+        findings = db.findings()
+        assert "cron.timezone is America/Chicago" in findings["pg_cron_timezone"].detail
+        db.execute(findings["pg_cron_timezone"].fix)
+        db.execute(findings["pg_cron_workers"].fix.partition(";")[0])
+        server.restart()
+        assert not {"pg_cron_timezone", "pg_cron_workers"} & server.database().findings().keys()
 
 
 def test_a_clock_behind_the_last_tick_and_classes_that_a_timeout_left_are_found(patient: Database) -> None:

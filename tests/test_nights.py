@@ -144,8 +144,8 @@ def test_a_job_that_was_edited_in_pg_cron_is_repaired(service: Service, edit: st
 def test_the_fix_for_another_database_shows_its_job(service: Service) -> None:
     service.an_hour_passes()
     service.cron.execute(
-        "insert into cron.job_run_details (jobid, status, return_message) select jobid, 'failed', 'no such host'"
-        " from cron.job where jobname = %s",
+        "insert into cron.job_run_details (jobid, status, return_message)"
+        " select jobid, 'failed', 'no such host' from cron.job where jobname = %s",
         service.name,
     )
     shows = service.doctor()["ticks"].fix.split("\n")[1]
@@ -153,6 +153,16 @@ def test_the_fix_for_another_database_shows_its_job(service: Service) -> None:
     assert (row.jobname, row.username) == (service.name, service.owner)
     assert (row.role_exists, row.database_exists, row.launcher_runs) == (True, True, True)
     assert service.sql(shows, db=service.cron)[0].return_message == "no such host"
+
+
+@ONE_IS_ENOUGH
+def test_a_lost_right_on_schema_cron_is_found_when_ticks_are_missing(service: Service) -> None:
+    service.cron.execute(f"revoke usage on schema cron from {service.owner}")
+    assert service.doctor() == {}
+    service.an_hour_passes()
+    service.cure(service.doctor()["pg_cron"].fix)
+    service.pg_cron_calls()
+    assert service.doctor() == {}
 
 
 @pytest.mark.parametrize("by", ["the owner", "a superuser"])
