@@ -181,7 +181,14 @@ def test_unsuitable_settings_of_pg_cron_are_found() -> None:
         db.execute(findings["pg_cron_timezone"].fix)
         db.execute(findings["pg_cron_workers"].fix.partition(";")[0])
         server.restart()
-        assert not {"pg_cron_timezone", "pg_cron_workers"} & server.database().findings().keys()
+        db = server.database()
+        assert not {"pg_cron_timezone", "pg_cron_workers", "pg_cron_preloaded"} & db.findings().keys()
+        db.execute("alter system set shared_preload_libraries = auto_explain")
+        server.restart()
+        db = server.database()
+        db.execute(db.findings()["pg_cron_preloaded"].fix.partition(";")[0])
+        server.restart()
+        assert "pg_cron_preloaded" not in server.database().findings()
 
 
 def test_a_clock_behind_the_last_tick_and_classes_that_a_timeout_left_are_found(patient: Database) -> None:
@@ -200,7 +207,9 @@ def test_on_an_unknown_schema_other_checks_of_the_platform_are_left_out(patient:
     assert "timezones" not in {row.check_name for row in patient.call("doctor")}
 
 
-def test_a_missing_extension_is_found(patient: Database) -> None:
+def test_an_old_and_a_missing_extension_are_found(patient: Database) -> None:
+    patient.execute("update pg_extension set extversion = '1.3' where extname = 'pg_cron'")
+    assert patient.findings()["pg_cron"].detail == "pg_cron is 1.3, and 1.4 is needed"
     patient.execute("drop extension pg_cron")
     row = patient.findings()["pg_cron"]
     assert row.level == "error"

@@ -200,9 +200,6 @@ def test_code_on_enrollments_does_not_change_what_is_recorded(db: Database, code
     assert activate() == without
 
 
-# ---------------------------------------------------------------- row security
-
-
 @pytest.fixture
 def owned(platform: Database, role: str) -> Database:
     """The job, installed on a platform that a plain role owns; its own session is a superuser's."""
@@ -226,7 +223,6 @@ OF_ANOTHER_OWNER = f"""
 HIDING = {
     "forced on the classes": ("program_classes", FORCED),
     "forced on the enrollments": ("program_class_enrollments", FORCED),
-    "forced with a policy": ("program_classes", f"{FORCED} create policy p on public.{{table}} using (true)"),
     "on facilities of another owner": ("facilities", OF_ANOTHER_OWNER),
     "on users of another owner": ("users", OF_ANOTHER_OWNER),
 }
@@ -292,8 +288,6 @@ def test_other_restrictions_do_not_affect_the_owner(
         owner.execute(f"select class_activation.{call}")
     assert owned.rows("select * from class_activation.problems") == []
 
-
-# ---------------------------------------------------------------- the search path
 
 AUDIT = """
     create schema audit;
@@ -461,8 +455,6 @@ def test_objects_before_pg_catalog_in_the_applications_path_capture_nothing_of_t
     assert db.rows("select outcome from class_activation.revert(1)") == [("reverted",)]
 
 
-# ---------------------------------------------------------------- deferred constraints and triggers
-
 FOREIGN_KEY = "references public.auditors (id) deferrable initially "
 
 
@@ -527,9 +519,6 @@ def test_deferred_constraints_are_deferred_again_after_a_run(db: Database) -> No
         session.execute("insert into public.audit_log values (1, 7)")
         session.execute("insert into public.auditors values (7)")
         session.commit()
-
-
-# ---------------------------------------------------------------- the caller's own deferred code
 
 
 @pytest.fixture
