@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from harness import Database, posix_zone
 
 
-def test_without_arguments_a_run_activates_every_class_whose_morning_has_come(db: Database) -> None:
+def test_without_arguments_a_run_uses_the_hour_of_settings(db: Database) -> None:
     now = datetime.now(UTC)
     today = now.date()
     it_is_noon = posix_zone(timedelta(hours=12) - timedelta(hours=now.hour, minutes=now.minute))
