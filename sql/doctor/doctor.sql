@@ -27,7 +27,7 @@ begin
 end;
 $function$;
 comment on function class_activation.doctor() is
-'Why does nothing happen? One row for each check, the version first: check_name, level (ok, warning, error), detail,
+'What is wrong? One row for each check, the version first: check_name, level (ok, warning, error), detail,
 and fix, the SQL to run or the thing to change (null when ok). It writes nothing and waits for no lock of a migration.
 What the calling role may not see is reported as such, so ask as a superuser for the whole picture. A monitoring role
 needs EXECUTE also on version, health, preview, doctor_installation, doctor_platform and doctor_pg_cron.';
