@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
@@ -197,6 +198,25 @@ def test_no_other_active_class_is_ever_touched(db: Database) -> None:
 
     assert [db.enrolled_at(enrollment) for enrollment in late] == [None] * len(late)
     assert db.last_run().classes_skipped == 0
+
+
+def test_history_shows_each_activation_since_a_time(db: Database) -> None:
+    class_id = db.class_(db.facility("America/Denver", name="Pueblo"), name="Welding")
+    db.enrollment(class_id)
+    db.class_(db.facility("America/Chicago"), "2026-03-01")
+    db.run()
+    first, row = db.call("history")
+    assert first.class_id != class_id
+    assert (row.class_id, row.class_name, row.facility_name) == (class_id, "Welding", "Pueblo")
+    assert (row.enrollments_backfilled, row.run_id, row.reverted) == (1, db.last_run().id, False)
+    assert row.late == row.activated_at - datetime(2026, 3, 2, 12, tzinfo=UTC)
+    assert row.local_time == row.activated_at.astimezone(ZoneInfo("America/Denver")).replace(tzinfo=None)
+    assert len(db.call("history", row.activated_at)) == 2
+    assert db.call("history", row.activated_at + timedelta(microseconds=1)) == []
+
+    db.execute("update public.facilities set timezone = 'Mars/Phobos'")
+    db.execute("delete from class_activation.runs")
+    assert {(row.local_time, row.called_by) for row in db.call("history")} == {(None, None)}
 
 
 def test_an_invalid_argument_is_rejected_with_its_value_and_a_hint(db: Database) -> None:

@@ -351,15 +351,17 @@ def test_a_defect_of_the_platform_is_named_and_cured(
 @pytest.mark.parametrize("shared", [False, True])
 def test_sessions_that_locked_a_class_are_named(service: Service, savepoint: str, shared: bool) -> None:
     due = service.db.class_(1, name="Welding")
+    service.db.enrollment(due)
     strength = "for share" if shared else "for update"
     editors = [service.db.connect(user=service.owner, password="secret") for _ in range(1 + shared)]
     for editor in editors:
         editor.execute(f"begin; {savepoint} select from public.program_classes where id = {due} {strength}")
+        editor.execute(f"select from public.program_class_enrollments where class_id = {due} {strength}")
     service.pg_cron_calls()
 
     row = service.doctor()["locked_classes"]
     for editor in editors:
-        assert f"process {editor.info.backend_pid} of role {service.owner}" in row.detail
+        assert row.detail.count(f"process {editor.info.backend_pid} of role {service.owner}") == 1
     assert "(Welding)" in row.detail
     service.cure(row.fix, service.owner)
     service.pg_cron_calls()
