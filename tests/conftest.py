@@ -1,7 +1,6 @@
 """A database for each test on the server that libpq's PG* variables name."""
 
 import os
-import random
 import re
 import subprocess
 import uuid
@@ -22,9 +21,8 @@ TEMPLATE = f"class_activation_template_{uuid.uuid4().hex[:8]}"
 
 # Each run generates new histories. A failure is shrunk and printed step by step. No deadline: a slow machine
 # fails nothing.
-settings.register_profile("short", max_examples=300, stateful_step_count=50, deadline=None)
-settings.register_profile("long", settings.get_profile("short"), max_examples=2000, stateful_step_count=100)
-settings.load_profile("short")
+settings.register_profile("tests", max_examples=300, stateful_step_count=50, deadline=None)
+settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")
@@ -40,16 +38,6 @@ ON_BOTH_SHAPES = {
     *("test_activation", "test_bad_classes", "test_documents", "test_health", "test_holds"),
     *("test_preview", "test_revert", "test_rights", "test_rule", "test_sessions"),
 }
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option that repeats the random choices of a run, but not the order of several sessions."""
-    parser.addoption("--seed", type=int, default=random.randrange(2**32), help="of storm and crash")
-
-
-def pytest_report_header(config: pytest.Config) -> str:
-    """Say how to repeat the run."""
-    return f"--seed={config.option.seed}"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -70,12 +58,6 @@ def pytest_configure(config: pytest.Config) -> None:
         if value:
             os.environ[name] = value
     config.add_cleanup(process.communicate)
-
-
-@pytest.fixture(autouse=True)
-def seed_random(request: pytest.FixtureRequest) -> None:
-    """Seed each test with its own name and the seed of the run."""
-    random.seed(f"{request.config.option.seed} {request.node.name}")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -120,8 +120,6 @@ def test_a_storm_loses_nothing_and_repeats_nothing(db: Database) -> None:
         migrations = threads.submit(migrate_the_platform, db, until)
         deployments = threads.submit(redeploy, db, until)
         waits = [session.result() for session in sessions]
-    print(f"migrations {migrations.result()}, deployments {deployments.result()}")
-    print("longest waits", " ".join(f"{wait:.2f}" for wait in waits))
     assert migrations.result() > 1
     assert deployments.result() > 1
     assert max(waits) < LONGEST_WAIT
