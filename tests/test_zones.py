@@ -17,7 +17,6 @@ DUE_AT = [
     ("America/Chicago", "2026-02-02", "05:00", "2026-02-02 11:00Z"),
     ("America/Denver", "2026-02-02", "05:00", "2026-02-02 12:00Z"),
     ("America/Phoenix", "2026-02-02", "05:00", "2026-02-02 12:00Z"),
-    ("America/Los_Angeles", "2026-02-02", "05:00", "2026-02-02 13:00Z"),
     ("America/Anchorage", "2026-02-02", "05:00", "2026-02-02 14:00Z"),
     ("Pacific/Honolulu", "2026-02-02", "05:00", "2026-02-02 15:00Z"),
     # half and quarter hours, and the first and last zones of the day
