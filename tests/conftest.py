@@ -73,7 +73,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def pg_cron(server: Database, role: str, other: str) -> Iterator[Database]:
+def pg_cron(server: Database, roles_first: None) -> Iterator[Database]:
     """pg_cron's database, while no other process uses it; its jobs are removed before the roles."""
     with closing(Database(server.name)) as keeper:
         # it polls, because a waiting pg_advisory_lock() would hold up "create index concurrently"
@@ -141,6 +141,13 @@ def other(server: Database) -> Iterator[str]:
     yield from new_role(server)
 
 
+@pytest.fixture
+def roles_first(request: pytest.FixtureRequest) -> None:
+    """Create the roles that the test uses before its databases, so that they are dropped after them."""
+    for name in {"role", "other"} & set(request.fixturenames):
+        request.getfixturevalue(name)
+
+
 def copy(server: Database, template: str, name: str | None = None) -> Iterator[Database]:
     name = name or f"class_activation_test_{uuid.uuid4().hex[:8]}"
     server.execute(f"create database {name} template {template}")
@@ -152,26 +159,26 @@ def copy(server: Database, template: str, name: str | None = None) -> Iterator[D
 
 
 @pytest.fixture
-def empty(server: Database, role: str, other: str) -> Iterator[Database]:
+def empty(server: Database, roles_first: None) -> Iterator[Database]:
     """A database with nothing in it."""
     yield from copy(server, "template0")
 
 
 @pytest.fixture
-def platform(server: Database, templates: Templates, shape: str, role: str, other: str) -> Iterator[Database]:
+def platform(server: Database, templates: Templates, shape: str, roles_first: None) -> Iterator[Database]:
     """A database with the platform's tables and nothing else."""
     yield from copy(server, templates[shape, "platform"])
 
 
 @pytest.fixture
-def db(server: Database, templates: Templates, shape: str, role: str, other: str) -> Iterator[Database]:
+def db(server: Database, templates: Templates, shape: str, roles_first: None) -> Iterator[Database]:
     """A database with the platform's tables and the job installed, not scheduled."""
     yield from copy(server, templates[shape, "installed"])
 
 
 @pytest.fixture
 def new_database(
-    server: Database, templates: Templates, role: str, other: str
+    server: Database, templates: Templates, roles_first: None
 ) -> Iterator[Callable[..., Database]]:
     """A function that copies a database, by default the bare platform's, until the end of the test."""
     bare = templates["classes", "platform"]

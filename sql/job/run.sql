@@ -33,11 +33,10 @@ begin
   end if;
   perform class_activation_internal.lock_platform();
   v_user_id := class_activation.batch_user();
-  select nextval('class_activation.runs_id_seq'), p_as_of, coalesce(p_not_before, s.not_before), session_user, 0, 0::bigint, 0, 0
+  select nextval('class_activation.runs_id_seq'), p_as_of,
+    coalesce(p_not_before, (select s.not_before from class_activation.settings s)), session_user, 0, 0::bigint, 0, 0
   into v_run.id, v_run.as_of, v_run.not_before, v_run.called_by, v_run.classes_activated, v_run.enrollments_backfilled,
-    v_run.classes_skipped, v_run.classes_left
-  from (values (true)) one
-  left join class_activation.settings s on true;
+    v_run.classes_skipped, v_run.classes_left;
 
   select
     -- to activate, earliest first

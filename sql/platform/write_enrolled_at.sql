@@ -15,12 +15,7 @@ declare
   v_enrollments constant regclass := to_regclass('public.program_class_enrollments');
   v_update constant text := 'update {enrollments} set enrolled_at = $3, updated_at = pg_catalog.now(), update_user_id = $2'
     || ' where {class_column} operator(pg_catalog.=) any ($1) and {pending}';
-  -- built before the search path changes
-  v_update_and_return constant text := class_activation_internal.platform_sql(
-    'with written as (' || v_update || ' returning {class_column} as class_id, id)'
-      || ' select w.class_id, pg_catalog.array_agg(w.id), array[$3], array[pg_catalog.now()], array[$2]'
-      || ' from written w group by w.class_id'
-  );
+  v_update_and_return text;
   v_locked record;
 begin
   if exists (
@@ -36,6 +31,12 @@ begin
         and l.mode in ('RowShareLock', 'RowExclusiveLock')
     )
   then
+    -- built before the search path changes
+    v_update_and_return := class_activation_internal.platform_sql(
+      'with written as (' || v_update || ' returning {class_column} as class_id, id)'
+        || ' select w.class_id, pg_catalog.array_agg(w.id), array[$3], array[pg_catalog.now()], array[$2]'
+        || ' from written w group by w.class_id'
+    );
     perform set_config('search_path', class_activation_internal.application_search_path(), true);
     return query execute v_update_and_return using p_class_ids, p_user_id, p_enrolled_at;
     return;
