@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
-from harness import ROOT, Database, wait_until
+from harness import ROOT, Database, open_transaction, wait_until
 
 AS_OF = "2026-03-02 12:00Z"
 RUN = f"select * from public.activate_scheduled_classes('{AS_OF}')"
@@ -95,6 +95,18 @@ def test_a_call_that_meets_a_migration_fails_and_the_migration_succeeds(
     migration.commit()
     assert db.rows("select * from class_activation.runs") == []
     assert len(caller.execute(f"select * from {call}").fetchall()) == 1
+
+
+def test_a_call_that_meets_a_waiting_migration_names_it(db: Database) -> None:
+    migration = db.connect()
+    with ThreadPoolExecutor(1) as threads:
+        with open_transaction(db, "lock table public.facilities in access share mode"):
+            waiting = threads.submit(lambda: migration.execute("alter table public.facilities add note text"))
+            wait_until(lambda: meets_a_lock(db, migration))
+            with pytest.raises(psycopg.errors.LockNotAvailable) as error:
+                db.run()
+        waiting.result()
+    assert error.value.diag.message_detail == f"Process {migration.info.backend_pid} awaits it."
 
 
 @pytest.mark.parametrize("direction", ["cohorts", "one_tier"])

@@ -25,13 +25,12 @@ begin
         if clock_timestamp() > v_deadline then
           raise exception using errcode = '55P03',
             message = 'a table of the platform is locked by another session',
-            detail = (
-              select format('Process %s holds it.', string_agg(distinct l.pid::text, ', '))
-              from pg_lock_status() l
+            detail = coalesce((
+              select string_agg(distinct format('Process %s %s it.', l.pid, case when l.granted then 'holds' else 'awaits' end), ' ')
+              from pg_stat_get_activity(pg_backend_pid()) m
+              join pg_lock_status() l on l.database = m.datid and l.mode = 'AccessExclusiveLock'
               join pg_class c on c.oid = l.relation and c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
-              where l.mode = 'AccessExclusiveLock' and l.granted
-              having count(l.pid) > 0
-            ),
+            ), 'It was released just now.'),
             hint = 'Nothing was changed. A migration of the platform may be running: repeat the call when it has ended.';
         end if;
     end;
