@@ -95,6 +95,8 @@ def test_max_classes_takes_the_earliest_due(db: Database) -> None:
     assert [row.class_id for row in db.run(AS_OF, max_classes=2)] == [first, second]
     assert db.status(third) == "Scheduled"
     assert [row.class_id for row in db.run(AS_OF, max_classes=2)] == [third]
+    arrays = "select distinct enrollment_ids, enrolled_at_values from class_activation.activations"
+    assert db.rows(arrays) == [([], [])]
 
 
 def test_a_run_and_its_activations_are_recorded(db: Database) -> None:

@@ -243,6 +243,11 @@ def test_a_role_that_cannot_see_the_job_schedules_no_second_one(service: Service
         assert f"role {service.owner}" in upgrade.stderr
         assert 0 not in (upgrade.returncode, downgrade.returncode)
         assert service.jobs() == [("*/15 * * * *", COMMAND, service.db.name, service.owner, True)]
+    if not service.elsewhere:
+        # nor if it is not in class_activation.settings
+        service.db.execute("update class_activation.settings set job_username = null")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match=f"belongs to role {service.owner}"):
+            service.sql("select class_activation.schedule()", admin)
 
 
 def test_a_launcher_that_crashed_is_found_from_any_database(service: Service) -> None:
@@ -347,15 +352,20 @@ def test_a_defect_of_the_platform_is_named_and_cured(
 
 
 @ONE_IS_ENOUGH
-@pytest.mark.parametrize("savepoint", ["", "savepoint s;"])
+@pytest.mark.parametrize("only_enrollment", [False, True])
 @pytest.mark.parametrize("shared", [False, True])
-def test_sessions_that_locked_a_class_are_named(service: Service, savepoint: str, shared: bool) -> None:
+def test_sessions_that_locked_a_class_are_named(
+    service: Service, only_enrollment: bool, shared: bool
+) -> None:
     due = service.db.class_(1, name="Welding")
     service.db.enrollment(due)
     strength = "for share" if shared else "for update"
     editors = [service.db.connect(user=service.owner, password="secret") for _ in range(1 + shared)]
     for editor in editors:
-        editor.execute(f"begin; {savepoint} select from public.program_classes where id = {due} {strength}")
+        editor.execute("begin")
+        if not only_enrollment:
+            editor.execute(f"select from public.program_classes where id = {due} {strength}")
+        editor.execute("savepoint s")
         editor.execute(f"select from public.program_class_enrollments where class_id = {due} {strength}")
     service.pg_cron_calls()
 
@@ -363,6 +373,7 @@ def test_sessions_that_locked_a_class_are_named(service: Service, savepoint: str
     for editor in editors:
         assert row.detail.count(f"process {editor.info.backend_pid} of role {service.owner}") == 1
     assert "(Welding)" in row.detail
+    assert row.fix.count("pg_terminate_backend") == len(editors)
     service.cure(row.fix, service.owner)
     service.pg_cron_calls()
     assert service.db.status(due) == "Active"

@@ -53,7 +53,8 @@ EXECUTED_BY = "select coalesce(current_setting('test.executed_by', true), '')"
 
 
 def plant(db: Database, role: str, statement: str) -> None:
-    """Let ROLE, which has no other right, create something in schema public."""
+    """Let ROLE, which has no other right than on its own schema, create something in schema public."""
+    db.execute(f"create schema planted authorization {role}")
     db.execute(f"grant create on schema public to {role}; grant references, select on {{classes}} to {role}")
     session = db.connect(user=role, password="secret")
     session.execute(EVIL + statement.replace("{evil}", "public.evil()"))

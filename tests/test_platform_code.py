@@ -242,7 +242,7 @@ def test_row_security_that_hides_rows_is_an_error_that_names_the_table(
     assert (owned.status(class_id), owned.enrolled_at(enrollment)) == ("Scheduled", None)
     assert owned.rows("select * from class_activation.runs") == []
     if table in ("program_classes", "facilities"):
-        for question in ("preview()", "health()"):
+        for question in ("preview()", "health()", *["history()"] * (table == "facilities")):
             with pytest.raises(psycopg.errors.InsufficientPrivilege, match=f'"{table}"'):
                 owner.execute(f"select class_activation.{question}")
     doctor = "select level, detail from class_activation.doctor() where check_name = 'platform'"

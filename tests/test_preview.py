@@ -1,10 +1,11 @@
 """preview(): the classes that a run would activate."""
 
 from datetime import UTC, datetime, timedelta
+from random import Random
 
 import psycopg
 import pytest
-from harness import Database
+from harness import US_ZONES, Database
 
 AS_OF = "2026-03-02 12:00Z"
 
@@ -78,32 +79,17 @@ def test_preview_rejects_a_time_out_of_range(db: Database) -> None:
 
 
 def test_a_run_activates_exactly_the_classes_that_preview_shows_as_due(db: Database) -> None:
-    db.execute("select setseed(0.42)")
-    db.execute(
-        "insert into public.facilities (name, timezone)"
-        " select z, z from unnest(array['America/New_York', 'America/Anchorage', 'Asia/Kathmandu',"
-        " 'Pacific/Kiritimati', 'Pacific/Pago_Pago', 'EST5', '<T>-99', 'Mars/Phobos', '']) z"
-    )
-    db.program()
-    if db.cohorts:
-        db.execute(
-            "insert into public.program_classes (program_id, facility_id, name)"
-            " select 1, f.id, f.name from public.facilities f order by f.id"
-        )
-    first = db.value("select min(id) from public.program_classes") if db.cohorts else 1
-    db.execute(
-        f"insert into {db.classes} ({'class_id,' if db.cohorts else ''}"
-        " program_id, facility_id, start_dt, status, archived_at, deleted_at)"
-        f" select {f'{first} - 1 + f.id,' if db.cohorts else ''} 1, f.id,"
-        " date '2026-03-08' + floor(random() * 7 - 3)::int,"
-        " (enum_range(null::public.class_status))[1 + floor(random() * 1.3)],"
-        " case when random() < 0.1 then now() end, case when random() < 0.1 then now() end"
-        " from (select 1 + floor(random() * 9)::integer from generate_series(1, 400)) f (id)"
-    )
+    choose = Random(42).choice
+    zones = (*US_ZONES, "Asia/Kathmandu", "Pacific/Kiritimati", "EST5", "<T>-99", "Mars/Phobos", "")
+    facilities, program = [db.facility(zone) for zone in zones], db.program()
+    for _ in range(200):
+        start_dt, status = f"2026-03-{choose(range(5, 12)):02}", choose(["Scheduled"] * 3 + ["Active"])
+        gone = {choose(["archived_at", "deleted_at"]): choose([None] * 5 + ["2026-01-01"])}
+        db.class_(choose(facilities), start_dt, program_id=program, status=status, **gone)
     activated = 0
     for hour in range(-80, 100, 7):
         as_of = str(datetime(2026, 3, 8, tzinfo=UTC) + timedelta(hours=hour))
         due = [row.class_id for row in db.preview(as_of, "05:00").values() if row.due]
         assert [row.class_id for row in db.run(as_of, "05:00")] == due
         activated += len(due)
-    assert activated > 100
+    assert activated > 50

@@ -233,6 +233,15 @@ def test_revert_returns_an_outcome_for_each_class(db: Database) -> None:
     assert db.rows("select * from class_activation.revert(%s, '{}')", run.id) == []
 
 
+def test_a_revert_that_meets_a_lock_does_not_wait(db: Database) -> None:
+    db.class_()
+    db.run(AS_OF)
+    db.execute("set statement_timeout = '10s'")
+    lock = "lock table public.change_log_entries in exclusive mode"
+    with open_transaction(db, lock), pytest.raises(psycopg.errors.LockNotAvailable):
+        db.revert(1)
+
+
 def test_a_revert_that_a_trigger_prevents_changes_nothing(db: Database) -> None:
     class_id, other = db.class_(), db.class_()
     db.run(AS_OF)

@@ -163,15 +163,14 @@ begin
   ) c (check_name, level, failure, success, setting, activate);
 
   if v_knows then
-    return query
-    select 'pg_cron_timezone', 'warning',
-      'cron.timezone is ' || max(s.setting) || format(', so the hours of the schedule %s are not GMT', v_settings.schedule),
+    return query values ('pg_cron_timezone', 'warning',
+      case when current_setting('cron.timezone', true) not in ('GMT', 'UTC')
+          and v_job.next_tick_at is null and v_settings.schedule !~ 'second' then
+        format('cron.timezone is %s, so the hours of the schedule %s are not GMT', current_setting('cron.timezone'),
+          v_settings.schedule) end,
       'cron.timezone does not change when the job is called',
       case when v_job.elsewhere then 'alembic -x cron_url=postgresql://... -x schedule=''*/15 * * * *'' upgrade head'
-        else 'select class_activation.schedule(''*/15 * * * *'');' end
-    from pg_show_all_settings() s
-    where s.name = 'cron.timezone' and s.setting not in ('GMT', 'UTC')
-      and v_job.next_tick_at is null and v_settings.schedule !~ 'second';
+        else 'select class_activation.schedule(''*/15 * * * *'');' end);
   end if;
 end;
 $function$;

@@ -21,7 +21,7 @@ begin
       from class_activation.activations b
       join class_activation_internal.classes(v_locked) c on c.class_id = b.class_id
       where c.live_status = 'Active' and b.reverted_by is null
-      order by b.class_id, b.activated_at desc, b.run_id desc
+      order by b.class_id, b.run_id desc
     ) a
     group by 1
   loop

@@ -2,7 +2,6 @@ create or replace function class_activation.release(p_class_id integer)
 returns boolean
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
-set lock_timeout = '2s'
 as $function$
 begin
   delete from class_activation.holds h where h.class_id = p_class_id;

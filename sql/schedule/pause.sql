@@ -2,7 +2,6 @@ create or replace function class_activation.pause(p_until timestamptz default nu
 returns void
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
-set lock_timeout = '2s'
 as $function$
 begin
   if p_until <= now() then

@@ -2,7 +2,6 @@ create or replace function class_activation.resume()
 returns boolean
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
-set lock_timeout = '2s'
 as $function$
 begin
   update class_activation.settings s set paused_until = null where s.paused_until > now();
