@@ -73,6 +73,7 @@ def meets_a_lock(db: Database, session: psycopg.Connection) -> bool:
     ("call", "first"),
     [
         ("public.activate_scheduled_classes()", "program_classes"),
+        ("class_activation.preview()", "program_classes"),
         ("class_activation.preview()", "program_class_enrollments"),
         ("class_activation.health()", "facilities"),
     ],
@@ -83,6 +84,7 @@ def test_a_call_that_meets_a_migration_fails_and_the_migration_succeeds(
     db.enrollment(db.class_())
     migration, caller = db.connect(autocommit=False), db.connect()
     migration.execute("set deadlock_timeout = '5ms'")
+    caller.execute("set statement_timeout = '10s'")
     migration.execute(f"alter table public.{first} add column note text")
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(lambda: caller.execute(f"select * from {call}").fetchall())
@@ -91,10 +93,17 @@ def test_a_call_that_meets_a_migration_fails_and_the_migration_succeeds(
             migration.execute(f"alter table public.{table} add column if not exists note text")
         with pytest.raises(psycopg.errors.LockNotAvailable, match="locked by another session") as error:
             waiting.result()
-    assert str(migration.info.backend_pid) in error.value.diag.message_detail
+    assert error.value.diag.message_detail == f"Process {migration.info.backend_pid} holds it."
     migration.commit()
     assert db.rows("select * from class_activation.runs") == []
     assert len(caller.execute(f"select * from {call}").fetchall()) == 1
+
+
+def test_a_run_does_not_wait_for_a_deployment(db: Database) -> None:
+    db.execute("set statement_timeout = '10s'")
+    lock = "lock table class_activation.problems"
+    with open_transaction(db, lock), pytest.raises(psycopg.errors.LockNotAvailable):
+        db.run()
 
 
 def test_a_call_that_meets_a_waiting_migration_names_it(db: Database) -> None:

@@ -1,11 +1,12 @@
 """doctor: each defect turns exactly its check, and the fix as printed cures it."""
 
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
-from harness import COMMAND, Database, deploy, own_platform
+from harness import COMMAND, ROOT, Database, deploy, own_platform
 
 JOB = f"'activate_scheduled_classes', '*/15 * * * *', $${COMMAND}$$"
 
@@ -50,9 +51,15 @@ def patient(cron: Database) -> Database:
 
 
 def test_if_all_is_well_each_check_is_ok_and_has_no_fix(patient: Database) -> None:
-    rows = patient.call("doctor")
+    with patient.connection.transaction():
+        time_zone = patient.value("show timezone")
+        rows = patient.call("doctor")
+        assert patient.value("show timezone") == time_zone
+    assert patient.value("show timezone") == time_zone
     assert rows[0][:3] == ("version", "ok", "1.0.0")
     assert all(row.detail and row.fix is None for row in rows)
+    table = (ROOT / "docs/runbook.md").read_text().partition("| doctor's check")[2].partition("\n\n")[0]
+    assert sorted(row.check_name for row in rows) == sorted(re.findall(r"`((?!doctor_)\w+)`", table))
 
 
 @pytest.mark.parametrize(("name", "defect", "detail"), DEFECTS, ids=lambda value: value[:40])
@@ -194,7 +201,7 @@ SETTINGS = [
 
 def test_unsuitable_settings_of_pg_cron_are_found(patient: Database, restart: Callable[[], None]) -> None:
     patient.execute(
-        "update class_activation.ticks set ticked_at = now() - interval '3 d';"
+        "truncate class_activation.ticks;"
         "update class_activation.settings set schedule = '0 5 * * *', scheduled_at = now() - interval '3 d'"
     )
     for setting, value, check in SETTINGS:
@@ -205,7 +212,9 @@ def test_unsuitable_settings_of_pg_cron_are_found(patient: Database, restart: Ca
         else:  # pg_cron is too old for it, and the name is free
             assert check not in patient.findings()
             patient.execute(f"set {setting} = {value}")
-            assert setting in patient.findings()[check].detail
+            row = patient.findings()[check]
+            assert setting in row.detail
+            assert "schedule(" in row.fix or f"alter system set {setting} = on;" in row.fix
             patient.reconnect()
     restart()
     assert not {check for _, _, check in SETTINGS} & patient.findings().keys()
@@ -248,6 +257,7 @@ def test_an_extension_without_launcher(pg_cron: Database, new_database: Callable
     deploy("upgrade", "head", database=database.name, x=["schedule=off"])
     database.execute("create extension pg_cron")
 
+    assert database.findings()["ticks"].detail == "no pg_cron job is scheduled for this database"
     row = database.findings()["pg_cron_settings"]
     assert (row.level, f"of database {pg_cron.name}" in row.detail) == ("error", True)
     assert "cron.database_name = 'contrib_regression'" in row.fix
@@ -280,9 +290,10 @@ def test_many_problems_are_counted_and_the_first_are_shown(patient: Database) ->
     patient.execute(
         "insert into class_activation.problems"
         " (class_id, facility_id, first_seen_at, last_seen_at, attempts, sqlstate, message)"
-        " select i, 1, now(), now(), 1, '23514', repeat('x', 1000) from generate_series(1, 6000) i"
+        " select i, i, now(), now(), 1, '23514', repeat('x', 1000) from generate_series(1, 6000) i"
     )
     detail = patient.findings()["problems"].detail
     first = "class 1 at Facility in America/Chicago: 23514 xxx"
     assert detail.startswith(f"6000 classes failed, the first: {first}")
+    assert detail.count("at ") == 3
     assert len(detail) < 2000

@@ -28,16 +28,24 @@ def test_health_is_ok_after_a_run(db: Database) -> None:
     db.revert(db.last_run().id)
     assert (db.health().classes_activated_24h, db.health().last_run_at) == (0, row.last_run_at)
 
+    db.class_()
+    db.run()
+    assert db.health().classes_activated_24h == 1
+    for table, column in (("activations", "activated_at"), ("runs", "started_at")):
+        db.execute(f"update class_activation.{table} set {column} = {column} - interval '25 hours'")
+    assert (db.health().classes_activated_24h, db.health().enrollments_backfilled_24h) == (0, 0)
+
 
 def test_health_is_critical_only_when_a_class_is_overdue_past_the_grace(db: Database) -> None:
     db.run()
     now = datetime.now(UTC)
-    it_is_seven = posix_zone(timedelta(hours=7) - timedelta(hours=now.hour, minutes=now.minute))
-    db.class_(db.facility(it_is_seven), now.date())
+    for hour in (7, 6.5):
+        it_is = posix_zone(timedelta(hours=hour) - timedelta(hours=now.hour, minutes=now.minute))
+        db.class_(db.facility(it_is), now.date())
 
     assert db.health("05:00", "3 hours").status == "ok"
     row = db.health()
-    assert (row.status, row.overdue_classes) == ("critical", 1)
+    assert (row.status, row.overdue_classes) == ("critical", 2)
     assert 7200 <= row.oldest_overdue_seconds < 7300
 
 

@@ -190,10 +190,12 @@ def test_code_on_enrollments_does_not_change_what_is_recorded(db: Database, code
         class_id = db.class_()
         enrollments = [db.enrollment(class_id) for _ in range(2)]
         assert [row.enrollments_backfilled for row in db.run(AS_OF)] == [2]
+        enrollments += [db.enrollment(class_id) for _ in range(2)]
+        db.run(AS_OF)
         recorded = db.row("select * from class_activation.activations where class_id = %s", class_id)
         assert recorded.enrollment_ids == enrollments
-        assert recorded.updated_at_values == [recorded.activated_at]
-        return recorded.enrolled_at_values, recorded.update_user_ids
+        assert [at == recorded.activated_at for at in recorded.updated_at_values] == [True, False]
+        return len(recorded.enrolled_at_values), recorded.update_user_ids
 
     without = activate()
     db.execute(code.replace("{bad}", str(0)))

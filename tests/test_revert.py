@@ -242,16 +242,19 @@ def test_a_revert_that_meets_a_lock_does_not_wait(db: Database) -> None:
         db.revert(1)
 
 
-def test_a_revert_that_a_trigger_prevents_changes_nothing(db: Database) -> None:
+@pytest.mark.parametrize("column", ["status", "enrolled_at"])
+def test_a_revert_that_a_trigger_prevents_changes_nothing(db: Database, column: str) -> None:
     class_id, other = db.class_(), db.class_()
+    db.enrollment(class_id)
     db.run(AS_OF)
+    table, key = (db.label, "id") if column == "status" else ("program_class_enrollments", db.class_key)
     run = db.last_run()
     db.execute(
         f"""
         create function public.keep() returns trigger language plpgsql as
-          'begin new.status := old.status; return new; end';
-        create trigger keep before update on {db.classes}
-          for each row when (old.id = {class_id}) execute function public.keep();
+          'begin new.{column} := old.{column}; return new; end';
+        create trigger keep before update on public.{table}
+          for each row when (old.{key} = {class_id}) execute function public.keep();
         """
     )
 

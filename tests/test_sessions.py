@@ -145,6 +145,10 @@ def test_a_class_with_a_locked_enrollment_is_skipped(db: Database) -> None:
     )
 
     with open_transaction(db, withdraw) as editor:
+        found = db.value(
+            f"select (class_activation_internal.lock_enrollments('{{{held}}}')).locked_class_ids"
+        )
+        assert found == [held]
         assert [row.class_id for row in db.run(AS_OF)] == [free]
         assert db.status(held) == "Scheduled"
         assert db.enrolled_at(staying) is None
@@ -214,6 +218,10 @@ def test_a_run_in_an_open_transaction_stops_no_other_run(db: Database) -> None:
         assert [row.class_id for row in db.run(AS_OF)] == [new]
         assert db.last_run().classes_skipped == 2
 
+    # nor does one that only reads them
+    tables = ("problems", "holds")
+    with open_transaction(db, *[f"select from class_activation.{table} for share" for table in tables]):
+        db.run(AS_OF)
     assert solved in [row.class_id for row in db.run(AS_OF)]
     assert db.rows("select class_id from class_activation.problems") == [(lost,)]
     assert db.rows("select * from class_activation.holds") == []

@@ -28,7 +28,7 @@ begin
   exception
     when lock_not_available then
       return query
-      select 'platform', 'warning', 'locked, as by a migration: ' || coalesce(string_agg(distinct
+      select 'platform', 'warning', 'locked, as by a migration: ' || coalesce(string_agg(
           format('process %s of role %s on %s', l.pid, pg_get_userbyid(s.usesysid), c.oid::regclass), ', '), sqlerrm),
         null, 'ask again when it has ended'
       from pg_stat_get_activity(pg_backend_pid()) m
@@ -37,10 +37,9 @@ begin
       join pg_stat_get_activity(null) s on s.pid = l.pid
       where l.mode = 'AccessExclusiveLock';
       return;
-    when object_not_in_prerequisite_state or undefined_table or insufficient_privilege then
-      v_failure := sqlerrm;
+    when object_not_in_prerequisite_state or undefined_table or insufficient_privilege then null;
   end;
-  v_failure := coalesce('missing: ' || (select string_agg(m, ', ') from class_activation.prerequisites() m), v_failure);
+  v_failure := 'missing: ' || (select string_agg(m, ', ') from class_activation.prerequisites() m);
   return query values ('platform', 'error', v_failure, 'all tables, columns, labels and rights are there',
     case when v_failure ~ '(: |, )(table|column|label) '
       then 'install a version of class activation that supports this schema of the platform'
@@ -147,7 +146,7 @@ begin
       join {facilities} f on f.id = c.facility_id
       cross join lateral (
         select c.xmax, c.tableoid
-        union
+        union all
         select e.xmax, e.tableoid from {enrollments} e where e.{class_column} = c.id and {pending}
       ) x (xid, table_id)
       where c.id = any ($1) and x.xid <> '0'
@@ -174,7 +173,7 @@ begin
       when mxid_age(r.xid) between 1 and (select mxid_age(t.relminmxid) from pg_class t where t.oid = r.table_id)
         then array(select m.xid from pg_get_multixact_members(r.xid) m) end)
   $sql$)
-  using array(select p.class_id from class_activation.preview() p where v_last_run.classes_skipped > 0
+  using array(select p.class_id from class_activation.preview() p where v_last_run.classes_skipped <> 0
     and p.due and p.problem is null and p.due_at < v_last_run.started_at limit 20);
 
   return query execute class_activation_internal.platform_sql($sql$

@@ -25,7 +25,7 @@ declare
   v_activated constant integer[] := array(
     select a.class_id from class_activation.activations a
     where a.activated_at > v_since and a.activated_at < now() and a.reverted_by is null
-    union
+    union all
     select a.class_id from class_activation.activations a
     where a.class_id = any (p_with_problem) and a.activated_at < now() and a.reverted_by is null
   );

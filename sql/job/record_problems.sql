@@ -10,7 +10,7 @@ begin
   insert into class_activation.problems as p
     (class_id, facility_id, first_seen_at, last_seen_at, attempts, sqlstate, message)
   select n.class_id, c.facility_id, clock_timestamp(), clock_timestamp(), 1, n.sqlstate, n.message
-  from unnest(class_activation_internal.lock_classes(p_class_ids)) l (class_id)
+  from unnest(class_activation_internal.lock_classes(p_class_ids, null, false)) l (class_id)
   join unnest(p_class_ids, p_sqlstates, p_messages) n (class_id, sqlstate, message) on n.class_id = l.class_id
   join class_activation_internal.classes(p_class_ids) c on c.class_id = l.class_id
   on conflict (class_id) do update

@@ -1,6 +1,7 @@
--- A batch that fails is retried with its enrollments locked first, then in halves, until the failing class is alone; that
--- one is recorded and the size grows again. Classes that failed before begin with size one and a limited number of
--- failures, so that a run stays short while they still fail, and all of them succeed once they are fixed.
+-- From the first batch that meets a lock on, enrollments are locked first. A batch that fails is retried in halves, until
+-- the failing class is alone; that one is recorded and the size grows again. Classes that failed before begin with size
+-- one and a limited number of failures, so that a run stays short while they still fail, and all of them succeed once
+-- they are fixed.
 create or replace function class_activation_internal.run_in_batches(
   p_run class_activation.runs, p_class_ids integer[], p_user_id integer, p_max_classes integer default null,
   p_backfill boolean default false, p_failed_before boolean default false
@@ -105,7 +106,6 @@ begin
     else
       v_last := v_last - 1;
     end if;
-    v_lock_enrollments := false;
     v_slowest := greatest(v_slowest, clock_timestamp() - v_began);
     if v_expected > 5000 and not p_backfill then
       raise notice '% of % classes activated', p_run.classes_activated, v_expected;

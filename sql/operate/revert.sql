@@ -38,7 +38,7 @@ begin
     select a.class_id from class_activation.activations a
     where a.run_id = p_run_id and a.reverted_by is null and (p_class_ids is null or a.class_id = any (p_class_ids))
   );
-  v_locked := class_activation_internal.lock_classes(v_found);
+  v_locked := class_activation_internal.lock_classes(v_found, null, false);
   v_unchanged := array(
     select c.class_id
     from class_activation_internal.classes(v_locked) c

@@ -3,7 +3,6 @@ create or replace function class_activation.batch_user()
 returns integer
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
-set row_security = off
 as $function$
 declare
   v_id integer;

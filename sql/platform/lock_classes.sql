@@ -1,7 +1,7 @@
 -- A batch locks "for update", which conflicts with the key share lock that the foreign key of a new enrollment takes: the
 -- class is skipped until that resident is there to be backfilled. Without a status "for no key update" is enough.
 create or replace function class_activation_internal.lock_classes(
-  p_class_ids integer[], p_status text default null, p_lock_enrollments boolean default false
+  p_class_ids integer[], p_status text, p_lock_enrollments boolean
 )
 returns integer[]
 language plpgsql volatile

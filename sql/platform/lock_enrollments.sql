@@ -15,7 +15,7 @@ begin
       for no key update skip locked
     )
     select coalesce(array_agg(p.id) filter (where l.id is not null), '{}'),
-      coalesce(array_agg(distinct p.class_id) filter (where l.id is null), '{}')
+      coalesce(array_agg(p.class_id) filter (where l.id is null), '{}')
     from pending p
     left join locked l on l.id = p.id
   $sql$)

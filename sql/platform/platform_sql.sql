@@ -51,7 +51,7 @@ begin
       hint = 'Nothing was changed. select * from class_activation.doctor() shows what is missing; class activation knows'
         || ' two shapes of the platform, with and without cohorts, and does not guess between two tables of classes.';
   end if;
-  if strpos(p_template, '{class_name}') > 0 then
+  if p_template like '%{class_name}%' then
     -- With cohorts, the tier of classes may belong to another role. Reading it must run no code of that role, and a
     -- name that the owner may not read must not fail a run.
     if v_class_tables = array['program_classes'] then
@@ -72,7 +72,7 @@ begin
     end if;
     p_template := replace(p_template, '{class_name}', v_class_name);
   end if;
-  if strpos(p_template, '{change_log}') > 0 and not v_sources ? 'change_log_entries' then
+  if p_template like '%{change_log}%' and not v_sources ? 'change_log_entries' then
     return null;
   end if;
   -- one expression, because PL/pgSQL plans each separately in a new session

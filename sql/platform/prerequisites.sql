@@ -56,7 +56,7 @@ begin
   ), needed_table as materialized (
     select t.table_name, c.oid, c.relowner, c.relkind, c.relrowsecurity, c.relforcerowsecurity,
       coalesce(c.relkind in ('r', 'p') and pg_has_role(c.relowner, j.owner, 'usage'), false) as trusted
-    from (select distinct n.table_name from needed n where n.table_name is not null) t
+    from (select n.table_name from needed n where n.table_name is not null group by n.table_name) t
     cross join job j
     left join pg_class c on c.oid = to_regclass('public.' || t.table_name)
   ), used_table as materialized (
@@ -84,7 +84,7 @@ begin
         when 'date' then b.typname = 'date'
         when 'timestamp with time zone' then b.typname = 'timestamptz'
         when 'json' then b.typname in ('json', 'jsonb')
-        else true
+        else n.type = n.column_name  -- any type
       end
     union all
     select 2, 'one table with the status: public.program_classes and public.program_class_cohorts both have a column status'

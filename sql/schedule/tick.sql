@@ -5,6 +5,7 @@ returns bigint
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set row_security = on
+set lock_timeout = '2s'
 as $function$
 declare
   v_activated bigint;
