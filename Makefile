@@ -27,7 +27,7 @@ test: $(READY) $(DEBIAN)
 
 quick: $(READY)
 	@tools/with-postgres $(VENV)/bin/pytest -n $(PROCESSES) -m "not slow" -k "not cohorts" --no-header \
-	  tests/test_rule.py tests/test_activation.py tests/test_bad_classes.py tests/test_preview.py tests/test_health.py tests/test_revert.py tests/test_holds.py tests/test_sessions.py $(PYTEST)
+	  tests/test_activation.py tests/test_bad_classes.py tests/test_preview.py tests/test_health.py tests/test_revert.py tests/test_holds.py tests/test_sessions.py $(PYTEST)
 
 lint: $(READY)
 	@$(VENV)/bin/pre-commit run --all-files

@@ -36,7 +36,7 @@ def server() -> Iterator[Database]:
 # the tests that run on both schemas of the platform
 ON_BOTH_SHAPES = {
     *("test_activation", "test_bad_classes", "test_documents", "test_health", "test_holds"),
-    *("test_preview", "test_revert", "test_rights", "test_rule", "test_sessions"),
+    *("test_preview", "test_revert", "test_rights", "test_sessions"),
 }
 
 

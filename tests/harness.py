@@ -306,6 +306,12 @@ def wait_until(condition: Callable[[], Any], timeout: float = 60) -> Any:
     return value
 
 
+def waits_for(db: Database, session: psycopg.Connection, *events: str) -> bool:
+    """Return whether SESSION waits for one of the EVENTS (a wait_event or its type)."""
+    waits = "select array[wait_event, wait_event_type] && %s::text[] from pg_stat_activity where pid = %s"
+    return db.value(waits, list(events), session.info.backend_pid)
+
+
 def posix_zone(utc_offset: timedelta) -> str:
     """Return the POSIX name of a zone, whose sign is the opposite of the usual one."""
     seconds = -int(utc_offset.total_seconds())
@@ -383,6 +389,18 @@ def client(database: Database, *command: str, script: str = "") -> str:
     process = subprocess.run(command, input=script, env=env, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr
     return process.stdout
+
+
+@contextmanager
+def running(*command: str, cwd: Path = ROOT, **variables: str) -> Iterator[subprocess.Popen]:
+    """A program, without the PG* variables, until the end of the block."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, cwd=cwd, env={**env, **variables}, **silent) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A run: the rows that it writes, returns and records, and the errors that it raises."""
+"""A run: which classes it activates, the rows that it writes and records, and the errors that it raises."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -6,10 +6,44 @@ from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
-from harness import BATCH_USER, Database
+from harness import BATCH_USER, Database, posix_zone
 
 AS_OF = "2026-03-02 12:00Z"
 INSTANT = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+
+def test_without_arguments_a_run_uses_the_hour_of_settings(db: Database) -> None:
+    now = datetime.now(UTC)
+    today = now.date()
+    it_is_noon = posix_zone(timedelta(hours=12) - timedelta(hours=now.hour, minutes=now.minute))
+    facility = db.facility(it_is_noon)
+    started = db.class_(facility, today)
+    backlog = db.class_(facility, today - timedelta(days=400))
+    tomorrow = db.class_(facility, today + timedelta(days=1))
+
+    assert [row.class_id for row in db.run()] == [backlog, started]
+    assert db.status(tomorrow) == "Scheduled"
+
+
+def test_no_other_class_is_activated(db: Database) -> None:
+    for columns in (
+        {"archived_at": "2026-01-01 00:00Z"},
+        {"deleted_at": "2026-01-01 00:00Z"},
+        {"start_dt": None},
+        {"start_dt": "infinity"},
+        {"status": "Active"},
+        {"status": "Cancelled"},
+        {"status": "Completed"},
+        {"status": "Paused"},
+        {"status": None},
+        {"facility_id": db.facility(deleted_at="2026-01-01 00:00Z")},
+    ):
+        db.class_(**columns)
+    before = db.rows("select c::text from {classes} c order by id")
+
+    assert db.run() == []
+    assert db.rows("select c::text from {classes} c order by id") == before
+    assert db.rows("select * from class_activation.problems") == []
 
 
 def test_a_run_writes_the_columns_that_the_application_would_write(db: Database) -> None:
@@ -137,10 +171,7 @@ def test_only_a_run_that_did_something_notifies(db: Database) -> None:
     # an idle run is recorded too
     db.run()
 
-    assert [row.classes_activated for row in db.rows("select * from class_activation.runs order by id")] == [
-        1,
-        0,
-    ]
+    assert db.rows("select classes_activated from class_activation.runs order by id") == [(1,), (0,)]
     (notification,) = listener.notifies(timeout=1)
     assert json.loads(notification.payload) == {
         "run_id": db.value("select min(id) from class_activation.runs"),

@@ -51,25 +51,16 @@ def half_activated(db: Database) -> list[Any]:
     )
 
 
-def plan_classes(db: Database, facility: int, program: int, user: int) -> None:
+def plan_classes(db: Database, user: int) -> None:
     """Replace all classes by new ones that are due."""
     db.execute(
         "truncate public.program_classes, public.program_class_enrollments,"
         " public.program_classes_history, class_activation.activations, class_activation.runs"
     )
+    db.due_classes(CLASSES)
     db.execute(
-        """
-        with class as (
-          insert into public.program_classes (facility_id, program_id, start_dt, status)
-          select %s, %s, '2026-03-02', 'Scheduled' from generate_series(1, %s)
-          returning id
-        )
-        insert into public.program_class_enrollments (class_id, user_id, enrollment_status)
-        select c.id, %s, 'Enrolled' from class c, generate_series(1, 3)
-        """,
-        facility,
-        program,
-        CLASSES,
+        "insert into public.program_class_enrollments (class_id, user_id, enrollment_status)"
+        " select c.id, %s, 'Enrolled' from public.program_classes c, generate_series(1, 3)",
         user,
     )
 
@@ -91,14 +82,14 @@ def test_a_crash_leaves_no_half_activated_class(
     with container() as server, ThreadPoolExecutor(1) as threads:
         db = server.database()
         db.load_platform()
-        facility, program, user = db.facility(), db.program(), db.resident()
+        user = db.resident()
         deploy("upgrade", "head", database=db.name, x=OFF, env=server.env)
-        plan_classes(db, facility, program, user)
+        plan_classes(db, user)
         began = time.monotonic()
         db.run()
         run_seconds = time.monotonic() - began
         for _ in range(CRASHES):
-            plan_classes(db, facility, program, user)
+            plan_classes(db, user)
             # any point of a run, and a little before and after it
             seconds = random.uniform(0, run_seconds)
             crashed = threads.submit(crash, server, db.connection.info.backend_pid, seconds)

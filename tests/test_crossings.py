@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
-from harness import ROOT, Database, open_transaction, wait_until
+from harness import ROOT, Database, open_transaction, wait_until, waits_for
 
 AS_OF = "2026-03-02 12:00Z"
 RUN = f"select * from public.activate_scheduled_classes('{AS_OF}')"
@@ -61,14 +61,6 @@ def test_an_editor_never_fails_with_a_deadlock(
     assert db.rows(f"select from public.program_class_enrollments where {pending}") == []
 
 
-def meets_a_lock(db: Database, session: psycopg.Connection) -> bool:
-    """Return whether SESSION waits for a lock, or sleeps before it tries again."""
-    return db.value(
-        "select wait_event_type in ('Lock', 'Timeout') from pg_stat_activity where pid = %s",
-        session.info.backend_pid,
-    )
-
-
 @pytest.mark.parametrize(
     ("call", "first"),
     [
@@ -88,7 +80,7 @@ def test_a_call_that_meets_a_migration_fails_and_the_migration_succeeds(
     migration.execute(f"alter table public.{first} add column note text")
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(lambda: caller.execute(f"select * from {call}").fetchall())
-        wait_until(lambda: meets_a_lock(db, caller))
+        wait_until(lambda: waits_for(db, caller, "Lock", "Timeout"))
         for table in ("program_classes", "facilities", "program_class_enrollments", "users"):
             migration.execute(f"alter table public.{table} add column if not exists note text")
         with pytest.raises(psycopg.errors.LockNotAvailable, match="locked by another session") as error:
@@ -111,7 +103,7 @@ def test_a_call_that_meets_a_waiting_migration_names_it(db: Database) -> None:
     with ThreadPoolExecutor(1) as threads:
         with open_transaction(db, "lock table public.facilities in access share mode"):
             waiting = threads.submit(lambda: migration.execute("alter table public.facilities add note text"))
-            wait_until(lambda: meets_a_lock(db, migration))
+            wait_until(lambda: waits_for(db, migration, "Lock"))
             with pytest.raises(psycopg.errors.LockNotAvailable) as error:
                 db.run()
         waiting.result()
@@ -129,6 +121,6 @@ def test_a_call_that_waited_for_the_restructuring_serves_the_new_shape(db: Datab
         waiting = threads.submit(
             lambda: caller.execute("select * from class_activation.preview()").fetchall()
         )
-        wait_until(lambda: meets_a_lock(db, caller))
+        wait_until(lambda: waits_for(db, caller, "Lock", "Timeout"))
         migration.commit()
         assert [row.class_id for row in waiting.result()] == [class_id]

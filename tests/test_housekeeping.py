@@ -58,15 +58,3 @@ def test_housekeeping_happens_once_a_day_and_never_undoes_a_tick(
     scheduled.execute("insert into class_activation.ticks values (now() - interval '7 days 12 hours')")
     assert scheduled.value(COMMAND) == 0
     assert scheduled.value(old_ticks) == 2
-
-
-def test_settings_of_the_session_do_not_undo_a_tick(scheduled: Database) -> None:
-    class_id = scheduled.class_()
-    session = scheduled.connect()
-    for setting in ("row_security = off", "lock_timeout = '1ms'", "client_min_messages = error"):
-        session.execute(f"set {setting}")
-
-    session.execute(COMMAND)
-
-    assert scheduled.status(class_id) == "Active"
-    assert session.execute("select job_active from class_activation.health()").fetchone() == (True,)

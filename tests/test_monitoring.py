@@ -1,36 +1,21 @@
 """Monitoring: Debian's prometheus-sql-exporter and Prometheus, started with the project's configuration."""
 
 import json
-import os
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 from urllib.request import urlopen
 
 import pytest
-from harness import ROOT, Database, free_port, url, wait_until
+from harness import ROOT, Database, free_port, running, url, wait_until
 
 MONITORING = ROOT / "monitoring"
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("prometheus-sql-exporter"), reason="Debian's packages of Prometheus are not there"
 )
-
-
-@contextmanager
-def running(*command: str, cwd: Path) -> Iterator[None]:
-    """A program, without the PG* variables, until the end of the block."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, cwd=cwd, env=env, **silent) as process:
-        try:
-            yield
-        finally:
-            process.terminate()
 
 
 def ask(port: int, path: str) -> Any:

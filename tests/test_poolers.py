@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from harness import OFF, Database, deploy, free_port, own_platform, refused, wait_until
+from harness import OFF, Database, deploy, free_port, own_platform, refused, running, wait_until
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("pgbouncer"), reason="Debian's package of PgBouncer is not there"
@@ -50,15 +50,10 @@ def pooler(mode: str, platform: Database, role: str, tmp_path: Path) -> Iterator
         subprocess.run(["chmod", "-R", "a+rX", tmp_path.parent.parent], check=True)
         command[1:1] = ["-u", "nobody"]
     libraries = ":".join(map(str, (Path(shutil.which("pgbouncer")).parents[1] / "lib").glob("*-linux-gnu")))
-    env = {**os.environ, "LD_LIBRARY_PATH": libraries}
-    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, env=env, **silent) as process:
-        try:
-            wait_until(lambda: process.poll() is not None or accepts(port))
-            assert process.poll() is None, "PgBouncer has ended"
-            yield port
-        finally:
-            process.terminate()
+    with running(*command, LD_LIBRARY_PATH=libraries) as process:
+        wait_until(lambda: process.poll() is not None or accepts(port))
+        assert process.poll() is None, "PgBouncer has ended"
+        yield port
 
 
 def accepts(port: str) -> bool:

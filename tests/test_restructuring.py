@@ -1,8 +1,5 @@
 """The platform migrates to cohorts, and back, under a running installation; nothing is deployed."""
 
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-
 import psycopg
 import pytest
 from harness import BATCH_USER, OFF, Database, alembic, as_role, deploy, own_platform, owners, psql, refused
@@ -200,33 +197,6 @@ def test_names_that_the_owner_may_not_read_are_left_out(platform: Database, role
     platform.execute(f"grant select on public.program_classes to {role}")
     assert "platform" not in platform.findings()
     assert platform.value("select class_name from class_activation.history()") == "Welding"
-
-
-def test_callers_run_during_the_migration(db: Database) -> None:
-    classes = [db.class_() for _ in range(40)]
-    for class_id in classes:
-        db.enrollment(class_id)
-
-    def call() -> None:
-        session = db.connect()
-        for _ in range(60):
-            with suppress(psycopg.errors.LockNotAvailable):
-                session.execute("select class_activation.activate_scheduled_classes(p_max_classes => 1)")
-                session.execute("select class_activation.preview()")
-
-    with ThreadPoolExecutor(4) as threads:
-        callers = [threads.submit(call) for _ in range(3)]
-        db.restructure()
-        for caller in callers:
-            caller.result()
-
-    db.run()
-    assert db.value("select count(*) from {classes} where status <> 'Active'") == 0
-    assert db.value("select count(*) from public.program_class_enrollments where enrolled_at is null") == 0
-    history = db.rows(
-        "select parent_ref_id from public.program_classes_history where after_update ->> 'status' = 'Active'"
-    )
-    assert sorted(row.parent_ref_id for row in history) == classes
 
 
 @pytest.mark.parametrize("deployer", ["the owner", "a superuser"])

@@ -6,7 +6,7 @@ from threading import Barrier
 
 import psycopg
 import pytest
-from harness import Database, open_transaction, wait_until
+from harness import Database, open_transaction, wait_until, waits_for
 
 AS_OF = "2026-03-02 12:00Z"
 RUN = f"select * from public.activate_scheduled_classes('{AS_OF}')"
@@ -16,15 +16,6 @@ RUN = f"select * from public.activate_scheduled_classes('{AS_OF}')"
 def threads() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(8) as executor:
         yield executor
-
-
-def waits_for(db: Database, session: psycopg.Connection, event: str) -> bool:
-    """Return whether SESSION waits for EVENT (a wait_event or its type)."""
-    return db.value(
-        "select %s in (wait_event, wait_event_type) from pg_stat_activity where pid = %s",
-        event,
-        session.info.backend_pid,
-    )
 
 
 def enroll(db: Database, class_id: int, user: int) -> str:

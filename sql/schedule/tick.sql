@@ -21,7 +21,6 @@ begin
     return v_activated;
   end if;
 
-  perform set_config('lock_timeout', '100ms', true);
   begin
     delete from class_activation.ticks t where t.ticked_at < now() - interval '7 days';
     delete from class_activation.runs r where r.started_at < now() - interval '90 days';
