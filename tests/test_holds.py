@@ -29,6 +29,7 @@ def test_a_reverted_class_is_not_activated_again(db: Database, held: int) -> Non
         assert db.run() == []
     row = db.preview()[held]
     assert not row.due
+    assert "change its start date or status" in row.problem
     assert f"select class_activation.release({held})" in row.problem
     assert db.health().overdue_classes == 0
     assert db.rows("select * from class_activation.problems") == []

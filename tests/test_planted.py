@@ -111,18 +111,18 @@ def test_planted_objects_are_ignored(platform: Database, role: str, other: str, 
     assert platform.value("select to_regnamespace('class_activation')") is None
 
 
-# ways in which reading the new table of classes would execute code of its owner
+# ways in which reading the new table of classes would execute code of its owner, and two plain tables
+TABLE = """
+create table public.program_classes (id integer primary key, name text);
+insert into public.program_classes values (4, 'Reading'), (5, 'Welding'), (6, 'Reading');
+"""
 TIERS = {
-    "a view": "create view public.program_classes as select 1 as id, public.evil()::text as name",
-    "a policy": (
-        "create table public.program_classes (id integer, name text);"
-        "alter table public.program_classes enable row level security;"
-        "create policy evil on public.program_classes using (public.evil() is null)"
-    ),
-    "an index on an expression": (
-        "create table public.program_classes (id integer, name text);"
-        "create index on public.program_classes ((public.evil()))"
-    ),
+    "a view": "create view public.program_classes as select 5 as id, public.evil()::text as name",
+    "a policy": TABLE + "alter table public.program_classes enable row level security;"
+    "create policy evil on public.program_classes using (public.evil() is null)",
+    "an index on an expression": TABLE + "create index on public.program_classes ((public.evil()))",
+    "a partial index": TABLE + "create index on public.program_classes (id) where public.evil() is null",
+    "a child": TABLE + "create table public.child () inherits (public.program_classes)",
     "a cast": (
         "create type public.evil_name as (name text);"
         "create function public.cast_evil(public.evil_name) returns text language plpgsql as"
@@ -131,10 +131,7 @@ TIERS = {
         "create table public.program_classes (id integer, name public.evil_name);"
         "insert into public.program_classes select i, row('x')::public.evil_name from generate_series(1, 9) i"
     ),
-    "a plain table": (
-        "create table public.program_classes (id integer primary key, name text);"
-        "insert into public.program_classes values (4, 'Reading'), (5, 'Welding'), (6, 'Reading')"
-    ),
+    "a plain table": TABLE,
 }
 
 

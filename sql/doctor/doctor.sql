@@ -20,7 +20,7 @@ begin
       when undefined_function or undefined_table or undefined_column then
         return query values (v_part, 'error', sqlerrm, 'alembic upgrade head');
       when lock_not_available then
-        return query values (v_part, 'warning', 'a table is locked, perhaps by a migration or a deployment: ' || sqlerrm,
+        return query values (v_part, 'warning', 'a table is locked, as by a deployment: ' || sqlerrm,
           'ask again when it has ended');
     end;
   end loop;
