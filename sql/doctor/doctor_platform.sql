@@ -115,7 +115,7 @@ begin
   from (values
     ('timezones', 'error', 'unknown to PostgreSQL, so classes there are not activated: ',
       'every facility has a valid time zone'),
-    ('timezone_names', 'warning', 'an abbreviation without summer time, or not an IANA location: ',
+    ('timezone_names', 'warning', 'no IANA location, so perhaps without summer time: ',
       'every valid time zone is an IANA name')
   ) k (check_name, level, failure, success)
   left join zone z on z.check_name = k.check_name

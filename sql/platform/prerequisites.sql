@@ -28,7 +28,7 @@ begin
     select coalesce(min(c.name), 'program_classes') as classes, count(c.oid) as carriers,
       coalesce(min(c.name) = 'program_class_cohorts', false) as cohorts
     from job j
-    left join carrier c on pg_has_role(c.relowner, j.owner, 'usage')
+    join carrier c on pg_has_role(c.relowner, j.owner, 'usage')
   ), needed as (
     select n.*
     from shape s
