@@ -156,6 +156,9 @@ def test_the_fix_for_another_database_shows_its_job(service: Service) -> None:
     )
     assert service.sql(shows, db=service.cron)[0].return_message == "no such host"
     service.cron.execute("delete from cron.job_run_details where runid < 0")
+    service.cron.execute("select cron.unschedule(jobid) from cron.job")
+    row = service.sql(shows, service.owner, service.cron)[0]
+    assert (row.jobid, row.role_exists, row.database_exists) == (None, False, False)
 
 
 @ONE_IS_ENOUGH
@@ -251,10 +254,11 @@ def test_a_role_that_cannot_see_the_job_schedules_no_second_one(service: Service
         assert 0 not in (upgrade.returncode, downgrade.returncode)
         assert service.jobs() == [("*/15 * * * *", COMMAND, service.db.name, service.owner, True)]
     if not service.elsewhere:
-        # nor if it is not in class_activation.settings
-        service.db.execute("update class_activation.settings set job_username = null")
-        with pytest.raises(psycopg.errors.InsufficientPrivilege, match=f"belongs to role {service.owner}"):
-            service.sql("select class_activation.schedule()", admin)
+        # nor if only pg_cron or only class_activation.settings know it
+        for state in ("null", f"'{service.owner}'; select cron.unschedule(jobid) from cron.job"):
+            service.db.execute(f"update class_activation.settings set job_username = {state}")
+            with pytest.raises(psycopg.errors.InsufficientPrivilege, match=f"to role {service.owner}"):
+                service.sql("select class_activation.schedule()", admin)
 
 
 def test_a_launcher_that_crashed_is_found_from_any_database(service: Service) -> None:
@@ -273,6 +277,9 @@ def test_a_launcher_that_crashed_is_found_from_any_database(service: Service) ->
         row = wait_until(lambda role=role: service.doctor(role).get("pg_cron_launcher"))
     if not service.elsewhere:
         assert "of role class_activation_gone" in service.doctor("postgres")["job_roles_exist"].detail
+    if service.elsewhere:
+        shows = service.doctor()["ticks"].fix.split("\n")[1]
+        wait_until(lambda: not service.sql(shows, db=service.cron)[0].launcher_runs)
     service.cure(row.fix)
     wait_until(lambda: "pg_cron_launcher" not in service.doctor())
 

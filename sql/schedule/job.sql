@@ -50,12 +50,13 @@ begin
   jobname := 'activate_scheduled_classes' || case when elsewhere or version is null then '@' || v_database else '' end;
   v_names := concat_ws(', ', quote_literal(jobname), case when elsewhere and v_settings.job_database <> v_database then
     quote_literal('activate_scheduled_classes@' || v_settings.job_database) end);
-  show := format(regexp_replace($show$select j.*, r.status, r.return_message, r.start_time,
+  show := format(regexp_replace($show$select n.jobname, j.jobid, j.schedule, j.command, j.active, j.database, j.username,
     exists (select from pg_database d where d.datname = j.database) as database_exists,
     pg_catalog.to_regrole(pg_catalog.quote_ident(j.username)) is not null as role_exists,
-    exists (select from pg_stat_activity a where a.application_name = 'pg_cron scheduler') as launcher_runs
-    from cron.job j left join lateral (select o.* from cron.job_run_details o where o.jobid = j.jobid
-    order by o.runid desc limit 1) r on true where j.jobname in (%s);$show$, '[[:space:]]+', ' ', 'g'), v_names);
+    exists (select from pg_stat_activity a where a.application_name = 'pg_cron scheduler') as launcher_runs, r.status,
+    r.return_message, r.start_time from pg_catalog.unnest(array[%s]) n (jobname) left join cron.job j using (jobname)
+    left join lateral (select o.* from cron.job_run_details o where o.jobid = j.jobid order by o.runid desc limit 1) r
+    on true;$show$, '[[:space:]]+', ' ', 'g'), v_names);
   remove := format('select cron.unschedule(j.jobid) from cron.job j where j.jobname in (%s);', v_names);
   clear := rtrim(remove, ';') || format(' and (not j.active or (j.jobname, j.database, j.username) is distinct from'
     || ' (%L::name, %L, %L));', jobname, v_database, username);
