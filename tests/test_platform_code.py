@@ -5,7 +5,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from harness import COMMAND, OFF, Database, deploy, open_transaction, own_platform
+from harness import COMMAND, OFF, Database, deploy, open_transaction, own_platform, refused
 
 AS_OF = "2026-03-02 12:00Z"
 RUN = f"select * from class_activation.activate_scheduled_classes('{AS_OF}')"
@@ -247,6 +247,7 @@ def test_row_security_that_hides_rows_is_an_error_that_names_the_table(
         for question in ("preview()", "health()", *["history()"] * (table == "facilities")):
             with pytest.raises(psycopg.errors.InsufficientPrivilege, match=f'"{table}"'):
                 owner.execute(f"select class_activation.{question}")
+    assert f"rows of public.{table}" in refused(owned)
     doctor = "select level, detail from class_activation.doctor() where check_name = 'platform'"
     ((level, detail),) = owner.execute(doctor).fetchall()
     assert (level, f"public.{table}" in detail) == ("error", True)
