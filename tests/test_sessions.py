@@ -136,10 +136,8 @@ def test_a_class_with_a_locked_enrollment_is_skipped(db: Database) -> None:
     )
 
     with open_transaction(db, withdraw) as editor:
-        found = db.value(
-            f"select (class_activation_internal.lock_enrollments('{{{held}}}')).locked_class_ids"
-        )
-        assert found == [held]
+        lock = "select class_activation_internal.lock_classes(%s, 'Scheduled', true)"
+        assert db.value(lock, [held, free]) == [free]
         assert [row.class_id for row in db.run(AS_OF)] == [free]
         assert db.status(held) == "Scheduled"
         assert db.enrolled_at(staying) is None

@@ -146,9 +146,7 @@ def test_5_am_agrees_with_python_in_every_zone_for_three_years(everywhere: Datab
 
 
 def test_an_invalid_zone_never_raises(db: Database) -> None:
-    zones = ["America", "zone.tab", "../etc/passwd", "/", ".", "infinity", "EST5,M3", "Etc/GMT+99", "+"] + [
-        "x" * 56
-    ]
+    zones = ["America", "zone.tab", "../etc/passwd", "/", ".", "infinity", "EST5,M3", "Etc/GMT+99", "x" * 56]
     for timezone in zones:
         db.class_(db.facility(timezone), "2026-02-02")
     other = db.class_(db.facility("America/Denver"), "2026-02-02")
