@@ -406,7 +406,14 @@ def test_failed_classes_are_retried_a_few_at_a_time(db: Database) -> None:
     assert db.value(tried) == 300
 
     db.execute("alter table {classes} drop constraint never")
+    db.execute(
+        "create sequence public.batches; create function public.count() returns trigger language plpgsql"
+        " as 'begin perform nextval(''public.batches''); return null; end';"
+        "create trigger count after update on {classes} execute function public.count()"
+    )
     assert len(db.run(AS_OF)) == 300
+    # one class, then two, and so on
+    assert db.value("select last_value from public.batches") == 9
     assert db.rows("select * from class_activation.problems") == []
 
 
