@@ -224,7 +224,8 @@ def test_no_other_active_class_is_ever_touched(db: Database) -> None:
     db.execute("update class_activation.runs set started_at = now() - interval '3 days'")
     db.execute(
         "insert into class_activation.runs (started_at, as_of, not_before, called_by)"
-        " select now() - i, now(), '05:00', user from unnest('{1m,2m,3m,4m}'::interval[]) i"
+        " select now() - i, now(), '05:00', user from unnest('{1m,2m,3m,4m}'::interval[]) i;"
+        "insert into class_activation.ticks select now() - i from unnest('{5d,6d,7d,8d}'::interval[]) i"
     )
 
     db.run()

@@ -446,9 +446,7 @@ def test_many_classes_in_an_unknown_zone_are_recorded_over_several_runs(db: Data
         assert db.health().problem_classes == 700
 
     # recorded problems are not written again
-    versions = (
-        "select string_agg(concat(p.ctid, p.xmin), ' ' order by p.class_id) from class_activation.problems p"
-    )
+    versions = "select string_agg(concat(ctid, xmin), ' ' order by class_id) from class_activation.problems"
     before = db.value(versions)
     db.run(AS_OF)
     assert db.value(versions) == before

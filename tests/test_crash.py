@@ -75,9 +75,7 @@ def database(server: Container) -> Database | None:
 
 @needs_docker
 @pytest.mark.parametrize("crash", [kill_the_backend, stop_the_server])
-def test_a_crash_leaves_no_half_activated_class(
-    crash: Callable[[Container, int, float], None],
-) -> None:
+def test_a_crash_leaves_no_half_activated_class(crash: Callable[[Container, int, float], None]) -> None:
     interrupted = 0
     with container() as server, ThreadPoolExecutor(1) as threads:
         db = server.database()

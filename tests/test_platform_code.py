@@ -409,6 +409,11 @@ def test_unqualified_names_work_as_when_the_application_writes(db: Database) -> 
         create trigger statement after update on public.program_classes execute function public.note();
         """
     )
+    # without code on enrollments but for a constraint
+    db.execute("alter table public.program_class_enrollments add check (allowed(enrollment_status::text))")
+    enrollment = db.enrollment(db.class_())
+    db.run(AS_OF)
+    assert db.enrolled_at(enrollment) is not None
     triggers = {
         "class": "trigger class before update on public.program_classes",
         "deferred": "constraint trigger deferred after update on public.program_classes initially deferred",

@@ -146,9 +146,7 @@ def test_revert_includes_late_enrollments(db: Database) -> None:
     assert {db.enrolled_at(enrollment) for enrollment in at_once + late} == {None}
     # once it is released, all three start with the class
     db.execute("select class_activation.release(%s)", first)
-    assert [(row.class_id, row.enrollments_backfilled) for row in db.run() if row.class_id == first] == [
-        (first, 3)
-    ]
+    assert {row.class_id: row.enrollments_backfilled for row in db.run()}[first] == 3
 
 
 def test_an_enrollment_that_was_backfilled_twice_counts_once(db: Database) -> None:

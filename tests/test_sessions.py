@@ -174,9 +174,8 @@ def test_many_callers_activate_each_class_once(db: Database, threads: ThreadPool
 
     call = f"select * from public.activate_scheduled_classes('{AS_OF}', p_max_classes => 5)"
     runs = [in_background(threads, callers[i % 8], call) for i in range(48)]
-    activated = [row.class_id for run in runs for row in run.result()] + [
-        row.class_id for row in db.run(AS_OF)
-    ]
+    activated = [row.class_id for run in runs for row in run.result()]
+    activated += [row.class_id for row in db.run(AS_OF)]
 
     assert sorted(activated) == classes
     history = db.rows("select parent_ref_id from public.program_classes_history order by 1")
