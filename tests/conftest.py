@@ -21,7 +21,7 @@ TEMPLATE = f"class_activation_template_{uuid.uuid4().hex[:8]}"
 
 # Each run generates new histories. A failure is shrunk and printed step by step. No deadline: a slow machine
 # fails nothing.
-settings.register_profile("tests", max_examples=200, stateful_step_count=50, deadline=None)
+settings.register_profile("tests", max_examples=150, stateful_step_count=50, deadline=None)
 settings.load_profile("tests")
 
 

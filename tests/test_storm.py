@@ -1,4 +1,4 @@
-"""Callers, editors, migrations of the platform and a deployer, all at once, for 45 seconds."""
+"""Callers, editors, migrations of the platform and a deployer, all at once, for 35 seconds."""
 
 import random
 import time
@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from harness import BATCH_USER, Database, deploy, finished, start_alembic
 
-SECONDS = 45
+SECONDS = 35
 CALLERS = 8
 EDITORS = 8
 CLASSES = 160
