@@ -418,7 +418,8 @@ def test_doctor_waits_for_no_migration_and_keeps_within_100_ms(service: Service)
     wait_until(lambda: doctor() == {})
     migration = service.db.connect()
     migration.execute("begin; lock table public.program_classes")
-    assert f"process {migration.info.backend_pid} of role postgres" in wait_until(doctor)["platform"].detail
+    process = f"process {migration.info.backend_pid} of role postgres on public.program_classes"
+    assert wait_until(doctor)["platform"].detail == f"locked, as by a migration: {process}"
     migration.execute(
         "rollback; begin; lock table class_activation.settings, class_activation.installed_objects"
     )

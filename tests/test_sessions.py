@@ -53,6 +53,8 @@ def test_a_class_that_changed_before_it_was_locked_is_not_activated(
     # the run is stopped while it activates another class: classes that failed before are processed later
     other = db.class_()
     db.enrollment(other)
+    # one that is locked only at first is tried once more at the end
+    locked = db.class_()
     changes = {
         db.class_(): change
         for change in (
@@ -67,8 +69,8 @@ def test_a_class_that_changed_before_it_was_locked_is_not_activated(
     db.execute(
         "insert into class_activation.problems"
         " (class_id, facility_id, first_seen_at, last_seen_at, attempts, sqlstate, message)"
-        " select id, 1, now(), now(), 1, '23514', 'failed' from {classes} where id <> %s",
-        other,
+        " select id, 1, now(), now(), 1, '23514', 'failed' from {classes} where id > %s",
+        locked,
     )
     db.execute(
         """
@@ -84,18 +86,19 @@ def test_a_class_that_changed_before_it_was_locked_is_not_activated(
     gate, caller = db.connect(), db.connect()
     gate.execute("select pg_advisory_lock(1)")
 
-    run = in_background(threads, caller, RUN)
-    wait_until(lambda: waits_for(db, caller, "PgSleep"))
+    with open_transaction(db, f"update {db.classes} set capacity = 5 where id = {locked}"):
+        run = in_background(threads, caller, RUN)
+        wait_until(lambda: waits_for(db, caller, "PgSleep"))
     for class_id, change in changes.items():
         db.execute(f"update {db.classes} set {change} where id = {class_id}")
     gate.execute("select pg_advisory_unlock(1)")
 
-    assert [row.class_id for row in run.result()] == [other]
+    assert [row.class_id for row in run.result()] == [other, locked]
     assert db.last_run().classes_skipped == 0
     assert {db.enrolled_at(enrollment) for enrollment in enrollments} == {None}
     # one row of history for each class: that of its change, or of its activation
     history = db.rows("select parent_ref_id from public.program_classes_history order by 1")
-    assert [row.parent_ref_id for row in history] == [other, *changes]
+    assert [row.parent_ref_id for row in history] == [other, locked, *changes]
 
 
 def test_a_class_with_an_uncommitted_enrollment_is_skipped(db: Database) -> None:
