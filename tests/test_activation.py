@@ -251,7 +251,6 @@ def test_history_shows_each_activation_since_a_time(db: Database) -> None:
     db.execute("update public.facilities set timezone = 'Mars/Phobos'")
     db.execute("delete from class_activation.runs")
     assert {(row.local_time, row.called_by) for row in db.call("history")} == {(None, None)}
-    # whatever the platform deletes
     db.execute("truncate {classes}, public.facilities cascade")
     assert [row.class_name for row in db.call("history")] == [None, None]
 

@@ -402,7 +402,7 @@ def test_failed_classes_are_retried_a_few_at_a_time(db: Database) -> None:
     assert (db.value(tried), db.last_run().classes_failed) == (50, 50)
     for _ in range(5):
         db.run(AS_OF)
-    # the longest untried first: each of them again before any a third time
+    # the longest untried first
     assert db.value(tried) == 300
 
     db.execute("alter table {classes} drop constraint never")
@@ -412,7 +412,6 @@ def test_failed_classes_are_retried_a_few_at_a_time(db: Database) -> None:
         "create trigger count after update on {classes} execute function public.count()"
     )
     assert len(db.run(AS_OF)) == 300
-    # one class, then two, and so on
     assert db.value("select last_value from public.batches") == 9
     assert db.rows("select * from class_activation.problems") == []
 

@@ -27,7 +27,6 @@ def test_health_is_ok_after_a_run(db: Database) -> None:
     # a reverted class does not count, and neither does the revert
     db.revert(db.last_run().id)
     assert (db.health().classes_activated_24h, db.health().last_run_at) == (0, row.last_run_at)
-
     db.class_()
     db.run()
     assert db.health().classes_activated_24h == 1

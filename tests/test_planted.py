@@ -111,7 +111,7 @@ def test_planted_objects_are_ignored(platform: Database, role: str, other: str, 
     assert platform.value("select to_regnamespace('class_activation')") is None
 
 
-# ways in which reading the new table of classes would execute code of its owner, and two plain tables
+# ways in which reading the new table of classes would execute code of its owner, and a plain table
 TABLE = """
 create table public.program_classes (id integer primary key, name text);
 insert into public.program_classes values (4, 'Reading'), (5, 'Welding'), (6, 'Reading');
