@@ -96,7 +96,7 @@ def test_a_class_that_changed_before_it_was_locked_is_not_activated(
     assert [row.class_id for row in run.result()] == [other, locked]
     assert db.last_run().classes_skipped == 0
     assert {db.enrolled_at(enrollment) for enrollment in enrollments} == {None}
-    # one row for each class: of its change or its activation
+    # one row of history for each class: that of its change, or of its activation
     history = db.rows("select parent_ref_id from public.program_classes_history order by 1")
     assert [row.parent_ref_id for row in history] == [other, locked, *changes]
 

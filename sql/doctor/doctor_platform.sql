@@ -37,9 +37,10 @@ begin
       join pg_stat_get_activity(null) s on s.pid = l.pid
       where l.mode = 'AccessExclusiveLock';
       return;
-    when object_not_in_prerequisite_state or undefined_table or insufficient_privilege then null;
+    when object_not_in_prerequisite_state or undefined_table or insufficient_privilege then
+      v_failure := sqlerrm;
   end;
-  v_failure := 'missing: ' || (select string_agg(m, ', ') from class_activation.prerequisites() m);
+  v_failure := coalesce('missing: ' || (select string_agg(m, ', ') from class_activation.prerequisites() m), v_failure);
   return query values ('platform', 'error', v_failure, 'all tables, columns, labels and rights are there',
     case when v_failure ~ '(: |, )(table|column|label) '
       then 'install a version of class activation that supports this schema of the platform'
@@ -173,7 +174,7 @@ begin
       when mxid_age(r.xid) between 1 and (select mxid_age(t.relminmxid) from pg_class t where t.oid = r.table_id)
         then array(select m.xid from pg_get_multixact_members(r.xid) m) end)
   $sql$)
-  using array(select p.class_id from class_activation.preview() p where v_last_run.classes_skipped <> 0
+  using array(select p.class_id from class_activation.preview() p where v_last_run.classes_skipped > 0
     and p.due and p.problem is null and p.due_at < v_last_run.started_at limit 20);
 
   return query execute class_activation_internal.platform_sql($sql$

@@ -56,7 +56,7 @@ begin
   ), needed_table as materialized (
     select t.table_name, c.oid, c.relowner, c.relkind, c.relrowsecurity, c.relforcerowsecurity,
       coalesce(c.relkind in ('r', 'p') and pg_has_role(c.relowner, j.owner, 'usage'), false) as trusted
-    from (select n.table_name from needed n where n.table_name is not null group by n.table_name) t
+    from (select distinct n.table_name from needed n where n.table_name is not null) t
     cross join job j
     left join pg_class c on c.oid = to_regclass('public.' || t.table_name)
   ), used_table as materialized (
